@@ -1,0 +1,2 @@
+//! The `bbq` command line.
+fn main() {}

@@ -1,0 +1,1 @@
+//! The Rust client of gobbq: sessions that survive connections. It is also the bot.

@@ -1,0 +1,1 @@
+//! The game role of gobbq.

@@ -1,0 +1,1 @@
+//! The gate role of gobbq.

@@ -1,0 +1,1 @@
+//! Tokio shells shared by the roles of gobbq: sockets, clock, stores, control plane.

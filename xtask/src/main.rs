@@ -1,0 +1,2 @@
+//! Project automation: `cargo xtask ci | test | tidy | bench | sim`.
+fn main() {}
