@@ -1,1 +1,10 @@
-//! Wire formats and the session machine of gobbq: pure, stable, no I/O.
+//! Wire formats and the session machine of gobbq.
+//!
+//! Pure: bytes in, values out. Nothing here opens a socket, reads a clock or draws a random number.
+//! The contract is `spec/wire.md`; the vectors in `spec/vectors` are shared with the other SDKs.
+
+pub mod code;
+pub mod id;
+
+pub use code::{Code, Error, Result};
+pub use id::{EntityId, Key, NodeUid, SessionId};
