@@ -1,1 +1,10 @@
-//! Every decision the servers of gobbq make: worlds, timers, mesh, directory, limits. Pure, no I/O.
+//! Every decision that the servers of gobbq make.
+//!
+//! Pure: no sockets, clocks, threads or random numbers; time and bytes come in as inputs, effects go out as values.
+//! The simulator and production run exactly this code.
+
+pub mod desc;
+pub mod payload;
+
+pub use desc::{Kind, MethodDesc, Rate, Restart, Save, ServiceDesc, StateDesc};
+pub use payload::Payload;

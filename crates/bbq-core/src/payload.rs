@@ -1,0 +1,125 @@
+//! The body of a call: a typed message while it stays inside the process, bytes once it has crossed a socket.
+
+use std::any::Any;
+use std::fmt;
+
+use bbq_wire::{Code, Error, Result};
+use buffa::Message;
+use bytes::Bytes;
+
+/// A protobuf message whose type has been forgotten; it can still be encoded.
+trait AnyMessage: Any + Send {
+    fn encode(&self) -> Bytes;
+    fn into_any(self: Box<Self>) -> Box<dyn Any>;
+    fn copy(&self) -> Box<dyn AnyMessage>;
+}
+
+impl<M: Message + Clone + Send + 'static> AnyMessage for M {
+    fn encode(&self) -> Bytes {
+        self.encode_to_bytes()
+    }
+
+    fn into_any(self: Box<Self>) -> Box<dyn Any> {
+        self
+    }
+
+    fn copy(&self) -> Box<dyn AnyMessage> {
+        Box::new(self.clone())
+    }
+}
+
+/// A request or reply body. Cheap to move; encoded only when it leaves the process.
+#[derive(Default)]
+pub struct Payload(Body);
+
+#[derive(Default)]
+enum Body {
+    #[default]
+    Empty,
+    Typed(Box<dyn AnyMessage>),
+    Bytes(Bytes),
+}
+
+impl Payload {
+    /// The body of `google.protobuf.Empty`.
+    pub const EMPTY: Self = Self(Body::Empty);
+
+    /// Wraps a message without encoding it.
+    #[must_use]
+    pub fn of<M: Message + Clone + Send + 'static>(message: M) -> Self {
+        Self(Body::Typed(Box::new(message)))
+    }
+
+    /// A body that came over a socket; it is checked when somebody takes it.
+    #[must_use]
+    pub fn from_bytes(bytes: Bytes) -> Self {
+        if bytes.is_empty() { Self::EMPTY } else { Self(Body::Bytes(bytes)) }
+    }
+
+    /// Nothing inside: a reply to a method that returns `Empty`. For generated code.
+    #[must_use]
+    pub fn unit(_: ()) -> Self {
+        Self::EMPTY
+    }
+
+    /// The message inside.
+    ///
+    /// # Errors
+    /// `INVALID_ARGUMENT` when the bytes are not a valid `M`, `INTERNAL` when it is a message of another type.
+    pub fn take<M: Message + Clone + Send + 'static>(self) -> Result<M> {
+        match self.0 {
+            Body::Empty => Ok(M::default()),
+            Body::Typed(message) => match message.into_any().downcast::<M>() {
+                Ok(message) => Ok(*message),
+                Err(_) => Err(Error::new(Code::INTERNAL, "the message has another type than the method declares")),
+            },
+            Body::Bytes(bytes) => M::decode_from_slice(&bytes)
+                .map_err(|why| Error::new(Code::INVALID_ARGUMENT, format!("not a valid message: {why}"))),
+        }
+    }
+
+    /// Nothing inside is expected; whatever is there is dropped. For generated code.
+    ///
+    /// # Errors
+    /// Never; the signature is that of [`Payload::take`].
+    pub fn take_unit(self) -> Result<()> {
+        Ok(())
+    }
+
+    /// The encoded message.
+    #[must_use]
+    pub fn into_bytes(self) -> Bytes {
+        match self.0 {
+            Body::Empty => Bytes::new(),
+            Body::Typed(message) => message.encode(),
+            Body::Bytes(bytes) => bytes,
+        }
+    }
+}
+
+impl Clone for Payload {
+    fn clone(&self) -> Self {
+        Self(match &self.0 {
+            Body::Empty => Body::Empty,
+            Body::Typed(message) => Body::Typed(message.copy()),
+            Body::Bytes(bytes) => Body::Bytes(bytes.clone()),
+        })
+    }
+}
+
+/// Two bodies are equal when they encode to the same bytes.
+impl PartialEq for Payload {
+    fn eq(&self, other: &Self) -> bool {
+        self.clone().into_bytes() == other.clone().into_bytes()
+    }
+}
+
+impl fmt::Debug for Payload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Body::Empty => f.write_str("Payload(empty)"),
+            Body::Typed(message) => write!(f, "Payload(typed, {} bytes)", message.encode().len()),
+            Body::Bytes(bytes) => write!(f, "Payload({} bytes)", bytes.len()),
+        }
+    }
+}
