@@ -5,6 +5,8 @@
 
 pub mod code;
 pub mod id;
+pub mod time;
 
 pub use code::{Code, Error, Result};
+pub use time::Time;
 pub use id::{EntityId, Key, NodeUid, SessionId};
