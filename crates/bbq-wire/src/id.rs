@@ -56,8 +56,8 @@ impl From<String> for Key {
     }
 }
 
-impl From<&Key> for Key {
-    fn from(key: &Key) -> Self {
+impl From<&Self> for Key {
+    fn from(key: &Self) -> Self {
         key.clone()
     }
 }

@@ -7,6 +7,14 @@ pub mod code;
 pub mod id;
 pub mod time;
 
+pub mod codec;
+pub mod frame;
+pub mod shared;
+pub mod split;
+
 pub use code::{Code, Error, Result};
-pub use time::Time;
+pub use frame::{Frame, FrameError};
 pub use id::{EntityId, Key, NodeUid, SessionId};
+pub use shared::SharedFrame;
+pub use split::Splitter;
+pub use time::Time;
