@@ -5,6 +5,10 @@
 
 pub mod desc;
 pub mod payload;
+pub mod timer;
+pub mod cron;
+pub mod world;
+pub mod codegen;
 
 pub use desc::{Kind, MethodDesc, Rate, Restart, Save, ServiceDesc, StateDesc};
 pub use payload::Payload;
