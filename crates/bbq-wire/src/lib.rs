@@ -12,6 +12,8 @@ pub mod frame;
 pub mod shared;
 pub mod split;
 
+pub mod mesh;
+
 pub use code::{Code, Error, Result};
 pub use frame::{Frame, FrameError};
 pub use id::{EntityId, Key, NodeUid, SessionId};
