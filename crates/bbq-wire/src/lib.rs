@@ -12,6 +12,14 @@ pub mod frame;
 pub mod shared;
 pub mod split;
 
+pub mod delivery;
+
+pub mod handshake;
+
+pub mod gate;
+
+pub mod client;
+
 pub mod mesh;
 
 pub use code::{Code, Error, Result};
