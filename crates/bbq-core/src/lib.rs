@@ -8,6 +8,7 @@ pub mod payload;
 pub mod timer;
 pub mod cron;
 pub mod world;
+pub mod mesh;
 pub mod codegen;
 
 pub use desc::{Kind, MethodDesc, Rate, Restart, Save, ServiceDesc, StateDesc};

@@ -1,0 +1,312 @@
+//! What goes into the mesh of a process and what comes out of it: plain values.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::BitOr;
+use std::sync::Arc;
+
+use bbq_wire::mesh::{MeshFrame, Route};
+use bbq_wire::{EntityId, Error, NodeUid, Result, SessionId};
+use bytes::Bytes;
+
+use crate::Payload;
+use crate::world::{self, CallId, ClientRef, GroupOp, Outgoing, SessionEvent, ToClient};
+
+/// Names one link of this process; never used again after [`Input::LinkDown`].
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct LinkId(pub u64);
+
+/// What a process does for the cluster: a set of roles, as `Hello::roles` carries it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub struct Roles(pub u32);
+
+impl Roles {
+    /// Hosts worlds.
+    pub const GAME: Self = Self(1);
+    /// Holds sessions of clients.
+    pub const GATE: Self = Self(2);
+    /// Holds directory slots, forwards frames for the processes of its host.
+    pub const PROXY: Self = Self(4);
+    /// Runs the embedded control plane.
+    pub const CENTER: Self = Self(8);
+
+    /// Whether every role of `other` is among these.
+    #[must_use]
+    pub const fn contains(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+}
+
+impl BitOr for Roles {
+    type Output = Self;
+    fn bitor(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
+/// The cluster as the control plane describes it. Nodes that were in one view and are not in the next are dead.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct View {
+    /// Every live node, this one included.
+    pub nodes: BTreeMap<NodeUid, NodeInfo>,
+    /// Owner of each directory slot, [`bbq_wire::id::SLOTS`] of them; fewer while the table is being made.
+    pub slots: Vec<SlotOwner>,
+    /// Grows with every change; a view that is not newer than the current one is ignored.
+    pub revision: u64,
+}
+
+/// One live node.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct NodeInfo {
+    /// Name that the operator gave.
+    pub name: String,
+    /// What it does.
+    pub roles: Roles,
+    /// Where it accepts links: `host:port`, or `unix:path`.
+    pub address: String,
+    /// The proxy behind which it is; `None`: it has links of its own.
+    pub sidecar: Option<NodeUid>,
+    /// Type ids of the services and entity types that it serves.
+    pub serves: Vec<u32>,
+    /// How loaded it is; only compared with other nodes.
+    pub load: u32,
+    /// It is about to leave: nothing new is placed on it.
+    pub draining: bool,
+    /// Free text for placement.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// Who holds a directory slot.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct SlotOwner {
+    /// The node; the default uid: nobody.
+    pub owner: NodeUid,
+    /// Grows with every change of the owner; the upper half of the epochs that it gives.
+    pub epoch: u32,
+}
+
+/// How the mesh of a process is set up.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// This process.
+    pub me: NodeUid,
+    /// What it does.
+    pub roles: Roles,
+    /// Worlds of this process, `0 .. worlds`.
+    pub worlds: u16,
+    /// This process has one link, to the proxy of its host, and sends everything over it.
+    pub sidecar: bool,
+    /// How calls without affinity are spread over the instances of a service on other nodes.
+    pub spread: Spread,
+    /// Names of type ids, for error messages.
+    pub names: BTreeMap<u32, String>,
+    /// Limits.
+    pub limits: super::Limits,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            me: NodeUid::default(),
+            roles: Roles::GAME,
+            worlds: 1,
+            sidecar: false,
+            spread: Spread::RoundRobin,
+            names: BTreeMap::new(),
+            limits: super::Limits::default(),
+        }
+    }
+}
+
+/// How calls are spread over the instances of a service.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Spread {
+    /// One after the other.
+    #[default]
+    RoundRobin,
+    /// To the node with the lowest [`NodeInfo::load`].
+    LeastLoaded,
+}
+
+/// What happens to the mesh.
+#[derive(Debug)]
+pub enum Input {
+    /// Time has passed.
+    Tick,
+    /// The cluster has changed.
+    View(Arc<View>),
+    /// A link is open and both Hellos are checked.
+    LinkUp {
+        /// The link.
+        link: LinkId,
+        /// Who is at its other end.
+        peer: NodeUid,
+        /// What the peer does.
+        roles: Roles,
+    },
+    /// A link is closed; frames not yet delivered are lost.
+    LinkDown {
+        /// The link.
+        link: LinkId,
+    },
+    /// The queue of a link is filling up (true), or has room again.
+    LinkFull {
+        /// The link.
+        link: LinkId,
+        /// Whether new calls over it should be refused.
+        full: bool,
+    },
+    /// A frame for this node arrived.
+    Frame {
+        /// Over this link.
+        link: LinkId,
+        /// What it says.
+        frame: MeshFrame,
+    },
+    /// A frame for another node arrived; it has not been decoded.
+    Transit {
+        /// Over this link.
+        link: LinkId,
+        /// Its envelope.
+        route: Route,
+        /// The whole frame.
+        frame: Bytes,
+    },
+    /// A world of this process wants something done.
+    World {
+        /// Which world.
+        index: u16,
+        /// What it wants. Store requests, jobs and `Drained` are the shell's business and ignored here.
+        output: world::Output,
+    },
+    /// The gate of this process wants something done.
+    Gate(FromGate),
+}
+
+/// What a gate tells the mesh.
+#[derive(Clone, PartialEq, Debug)]
+pub enum FromGate {
+    /// A client calls; `meta.client` is set and the call id is chosen by the gate.
+    Call(Outgoing),
+    /// The answer to a [`ToGate::ToClient`] with a `corr`.
+    ClientReply {
+        /// Of the call.
+        corr: u64,
+        /// The client's reply.
+        result: Result<Bytes>,
+    },
+    /// Something happened to a session that an entity watches.
+    Session {
+        /// The entity.
+        target: EntityId,
+        /// The session.
+        client: ClientRef,
+        /// What happened.
+        event: SessionEvent,
+    },
+}
+
+/// What the mesh wants done.
+#[derive(Debug)]
+pub enum Output {
+    /// Open a link; keep trying while the node is in the view and no link to it is up. Asked once per lost link.
+    Connect {
+        /// Who must be at the other end.
+        peer: NodeUid,
+        /// Where.
+        address: String,
+    },
+    /// Close a link; what was sent before may be dropped.
+    Disconnect {
+        /// The link.
+        link: LinkId,
+    },
+    /// Encode and send.
+    Send {
+        /// Over this link.
+        link: LinkId,
+        /// The frame.
+        frame: MeshFrame,
+    },
+    /// Send as it is.
+    Forward {
+        /// Over this link.
+        link: LinkId,
+        /// The whole frame.
+        frame: Bytes,
+    },
+    /// For a world of this process.
+    World {
+        /// Which world.
+        index: u16,
+        /// What happens to it.
+        input: world::Input,
+    },
+    /// For the gate of this process.
+    Gate(ToGate),
+}
+
+/// What the mesh tells a gate.
+#[derive(Clone, PartialEq, Debug)]
+pub enum ToGate {
+    /// The answer to [`FromGate::Call`].
+    Reply {
+        /// Chosen by the gate.
+        call: CallId,
+        /// The answer.
+        result: Result<Payload>,
+    },
+    /// Push to, or call, a client. Of `message.client` only the session is sure to be filled in; `message.call` means
+    /// nothing here.
+    ToClient {
+        /// Comes back in [`FromGate::ClientReply`]; `None`: a push.
+        corr: Option<u64>,
+        /// What to send.
+        message: ToClient,
+    },
+    /// Change or use a group, as far as sessions of this gate are concerned.
+    Group(GroupOp),
+    /// Start or end telling an entity about a session.
+    WatchClient {
+        /// The entity.
+        watcher: EntityId,
+        /// The session; only `gate` and `session` are filled in.
+        client: ClientRef,
+        /// Start or end.
+        on: bool,
+    },
+    /// End a session.
+    Kick {
+        /// Which.
+        session: SessionId,
+        /// Why.
+        error: Error,
+    },
+}
+
+/// A node that could host an entity.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Candidate<'a> {
+    /// The node.
+    pub node: NodeUid,
+    /// What the control plane says of it.
+    pub info: &'a NodeInfo,
+    /// Its load, counting what this directory placed there since the last view.
+    pub load: u64,
+}
+
+/// Chooses the node of an entity among candidates (never empty, in order of uid); `None` leaves it to the default:
+/// the asking node, else the least loaded. Arguments: the entity, the node that asks, the candidates.
+pub type Placement = Box<dyn Fn(&EntityId, NodeUid, &[Candidate<'_>]) -> Option<NodeUid> + Send>;
+
+impl fmt::Display for Roles {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = [(Self::GAME, "game"), (Self::GATE, "gate"), (Self::PROXY, "proxy"), (Self::CENTER, "center")];
+        let mut between = "";
+        for (_, name) in names.iter().filter(|(role, _)| self.contains(*role)) {
+            write!(f, "{between}{name}")?;
+            between = "+";
+        }
+        Ok(())
+    }
+}

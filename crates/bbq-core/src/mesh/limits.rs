@@ -1,0 +1,75 @@
+//! The limits of a mesh, and what happens at each.
+
+use std::time::Duration;
+
+/// Every limit of [`super::Mesh`]. The defaults suit a process with a million entities.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Limits {
+    /// Calls without an answer yet, in and out together; more are answered `BUSY`.
+    pub calls: usize,
+    /// Messages waiting until one entity is found; more calls are answered `BUSY`, other messages dropped.
+    pub waiting_per_entity: usize,
+    /// Messages waiting until their entities are found, all together; as above.
+    pub waiting: usize,
+    /// Places of entities on other nodes that are remembered; the oldest idle one is forgotten.
+    pub routes: usize,
+    /// Frames waiting for a link to one node; more calls are answered `BUSY`, other frames dropped.
+    pub outbox: usize,
+    /// Links with one node at a time; more are closed. Two arise when both ends connect at once.
+    pub links_per_peer: usize,
+    /// Watches by or on entities of other nodes; more are ignored, so that `Gone` may be missing after a crash.
+    pub watches: usize,
+    /// Entities in the slots of one directory; more are refused with `RESOURCE_EXHAUSTED`.
+    pub directory: usize,
+    /// Questions parked while a directory collects reports; more are answered "ask again".
+    pub parked: usize,
+    /// Dead nodes that are remembered, to refuse their links; the oldest is forgotten.
+    pub dead: usize,
+    /// A call whose caller waits for ever ends after this with `DEADLINE_EXCEEDED`.
+    pub longest_call: Duration,
+    /// How long the new owner of a slot waits for reports before it activates entities that nobody reported.
+    pub report_wait: Duration,
+    /// How often the new owner asks again for a report.
+    pub report_retry: Duration,
+    /// After this without an answer the slot owner is asked again.
+    pub locate_retry: Duration,
+    /// After this without an answer a node is told again to activate an entity.
+    pub activate_retry: Duration,
+    /// So often is it told; then the askers get `UNAVAILABLE`.
+    pub activate_tries: u32,
+    /// First pause before a bounced call is tried again; doubles up to [`Limits::longest_pause`].
+    pub first_pause: Duration,
+    /// Longest pause between two tries.
+    pub longest_pause: Duration,
+    /// Time between two pings on a link.
+    pub ping: Duration,
+    /// Pings in a row after which a link on which nothing arrived is closed.
+    pub missed_pings: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            calls: 1_000_000,
+            waiting_per_entity: 256,
+            waiting: 65_536,
+            routes: 1_000_000,
+            outbox: 65_536,
+            links_per_peer: 4,
+            watches: 1_000_000,
+            directory: 16_000_000,
+            parked: 65_536,
+            dead: 4096,
+            longest_call: Duration::from_secs(3600),
+            report_wait: Duration::from_secs(1),
+            report_retry: Duration::from_millis(250),
+            locate_retry: Duration::from_secs(1),
+            activate_retry: Duration::from_secs(1),
+            activate_tries: 5,
+            first_pause: Duration::from_millis(10),
+            longest_pause: Duration::from_millis(500),
+            ping: Duration::from_secs(1),
+            missed_pings: 3,
+        }
+    }
+}
