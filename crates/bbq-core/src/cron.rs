@@ -29,7 +29,10 @@ impl Cron {
     pub fn parse(expression: &str) -> Result<Self, String> {
         let fields: Vec<&str> = expression.split_whitespace().collect();
         let [minute, hour, day, month, weekday] = fields[..] else {
-            return Err(format!("a cron expression has five fields (minute hour day month weekday), not {}", fields.len()));
+            return Err(format!(
+                "a cron expression has five fields (minute hour day month weekday), not {}",
+                fields.len()
+            ));
         };
         let weekdays = field("weekday", weekday, 0, 7)?;
         Ok(Self {
@@ -138,7 +141,13 @@ mod tests {
 
     #[test]
     fn mistakes_are_named() {
-        for (expression, word) in [("* * * *", "five"), ("60 * * * *", "minute"), ("* 9-5 * * *", "backwards"), ("*/0 * * * *", "step"), ("a * * * *", "`a`")] {
+        for (expression, word) in [
+            ("* * * *", "five"),
+            ("60 * * * *", "minute"),
+            ("* 9-5 * * *", "backwards"),
+            ("*/0 * * * *", "step"),
+            ("a * * * *", "`a`"),
+        ] {
             let error = Cron::parse(expression).expect_err(expression);
             assert!(error.contains(word), "{error}");
         }

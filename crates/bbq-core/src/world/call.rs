@@ -188,17 +188,12 @@ pub struct Call<R> {
     to: To,
     timeout: Option<Duration>,
     op: Option<(u32, u32)>,
+    sent: bool,
 }
 
 impl<R> Call<R> {
-    fn new(
-        desc: &'static ServiceDesc,
-        method: usize,
-        body: Payload,
-        decode: fn(Payload) -> Result<R>,
-        to: To,
-    ) -> Self {
-        Self { desc, method: method as u16, body, decode, to, timeout: None, op: None }
+    fn new(desc: &'static ServiceDesc, method: usize, body: Payload, decode: fn(Payload) -> Result<R>, to: To) -> Self {
+        Self { desc, method: method as u16, body, decode, to, timeout: None, op: None, sent: false }
     }
 
     /// Waits at most this long instead of the method's own deadline. The caller's own deadline still holds.
@@ -351,6 +346,7 @@ impl<R> Future for Call<R> {
         let shared = Rc::clone(&call.to.caller().shared);
         let inner = &mut *shared.inner.borrow_mut();
         let Some((op, _)) = call.op else {
+            assert!(!std::mem::replace(&mut call.sent, true), "a call was polled after it had ended");
             call.op = Some(call.send(inner)?);
             if let Some((op, _)) = call.op {
                 inner.poll_op(op, cx.waker());
@@ -412,4 +408,3 @@ pub async fn lend<G: EntityGlue, R>(entity: &mut G::Entity, ctx: &Ctx, mut call:
         }
     }
 }
-

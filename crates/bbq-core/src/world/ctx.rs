@@ -210,7 +210,11 @@ impl Ctx {
         let mut inner = self.shared.inner.borrow_mut();
         let reply = match self.reentrant.take() {
             Some(reply) => reply,
-            None => inner.tasks.get_mut(self.task.0 as usize).map(|task| std::mem::take(&mut task.reply)).unwrap_or_default(),
+            None => inner
+                .tasks
+                .get_mut(self.task.0 as usize)
+                .map(|task| std::mem::take(&mut task.reply))
+                .unwrap_or_default(),
         };
         call.forward(&mut inner, reply)?;
         Err(Error::new(REDIRECTED, "answered by another"))

@@ -214,7 +214,8 @@ impl World {
         };
         let created = match reply {
             StoreReply::Claimed { version, state } => {
-                let hash = state.as_ref().map_or(0, |state| hash_bytes(state));
+                // No record reads as the default state: writing that one is left out too.
+                let hash = hash_bytes(state.as_deref().unwrap_or_default());
                 let state = state.map_or(Payload::EMPTY, Payload::from_bytes);
                 catch_unwind(AssertUnwindSafe(|| table.create(&id, state)))
                     .unwrap_or_else(|panic| Err(panicked(table.desc().name, &*panic)))
@@ -377,7 +378,8 @@ impl Inner {
             if message.deadline > self.now {
                 break message;
             }
-            let late = Error::new(Code::DEADLINE_EXCEEDED, "the deadline passed while the call waited; it was not processed");
+            let late =
+                Error::new(Code::DEADLINE_EXCEEDED, "the deadline passed while the call waited; it was not processed");
             self.deliver(message.reply, Err(late));
         };
         if let Work::Hook(hook) = &message.work {
@@ -518,7 +520,7 @@ impl Inner {
     }
 }
 
-/// A hash of the state, so that an unchanged one is not written again. Lives only in memory. 0 = nothing stored.
+/// A hash of the state, so that an unchanged one is not written again. Lives only in memory.
 pub(crate) fn hash_bytes(bytes: &[u8]) -> u64 {
     let mut words = bytes.chunks_exact(8);
     let mut hash = bytes.len() as u64 ^ 0x9e37_79b9_7f4a_7c15;
@@ -530,7 +532,7 @@ pub(crate) fn hash_bytes(bytes: &[u8]) -> u64 {
         mix(word.iter().rev().fold(0, |all, &byte| all << 8 | u64::from(byte)));
     }
     mix(words.remainder().iter().fold(1, |all, &byte| all << 8 | u64::from(byte)));
-    hash.max(1)
+    hash
 }
 
 fn panicked(name: &str, panic: &(dyn std::any::Any + Send)) -> Error {

@@ -341,7 +341,10 @@ impl Inner {
         }
         let kind = self.type_of(id.kind).filter(|&kind| self.types[usize::from(kind)].1.kind == Kind::Entity);
         let Some(kind) = kind else {
-            return Err(Error::new(Code::UNIMPLEMENTED, format!("this node has no entity type with id {:08x}", id.kind)));
+            return Err(Error::new(
+                Code::UNIMPLEMENTED,
+                format!("this node has no entity type with id {:08x}", id.kind),
+            ));
         };
         if self.draining {
             return Err(Error::new(Code::UNAVAILABLE, "this node is draining"));
@@ -494,14 +497,20 @@ impl Inner {
         let slot = &self.slots[index as usize];
         let desc = self.desc(slot.kind);
         if matches!(slot.life, Life::Stopping(_)) {
-            return Err((message, Error::new(Code::ENTITY_STOPPED, format!("{} {} is stopping", desc.name, slot.id.key))));
+            return Err((
+                message,
+                Error::new(Code::ENTITY_STOPPED, format!("{} {} is stopping", desc.name, slot.id.key)),
+            ));
         }
         if slot.task != NONE && !matches!(message.reply, Reply::Nobody) && self.waits_for(index, &message) {
             return self.enter_again(index, method, message);
         }
         if self.slots[index as usize].mailbox.len >= desc.mailbox {
             self.stats.busy += 1;
-            let why = format!("the mailbox of {} {} holds {} messages", desc.name, self.slots[index as usize].id.key, desc.mailbox);
+            let why = format!(
+                "the mailbox of {} {} holds {} messages",
+                desc.name, self.slots[index as usize].id.key, desc.mailbox
+            );
             return Err((message, Error::new(Code::BUSY, why)));
         }
         self.push(index, message);
@@ -935,9 +944,7 @@ impl Inner {
         let Some(extra) = &mut self.slots[index as usize].extra else { return };
         let Some(timer) = extra.timers.iter_mut().find(|timer| timer.id == id) else { return };
         let hook = match &mut timer.repeat {
-            Repeat::Tick(_, last) if !timer.pending => {
-                Some(Hook::Tick(now.since(std::mem::replace(last, now))))
-            }
+            Repeat::Tick(_, last) if !timer.pending => Some(Hook::Tick(now.since(std::mem::replace(last, now)))),
             _ if timer.pending => None,
             _ => Some(Hook::Timer(Arc::clone(&timer.name))),
         };

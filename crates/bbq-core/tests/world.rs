@@ -1,0 +1,584 @@
+//! What the world promises, each promise a test. The types are written by hand here; generated ones look the same.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use bbq_core::codegen::{EntityId, Key, Payload, Result};
+use bbq_core::desc::{Kind, MethodDesc, Restart, Save, ServiceDesc, StateDesc};
+use bbq_core::world::{
+    Call, CallId, Config, Ctx, Definition, EntityGlue, EntityHandle, EntityStub, Hook, Incoming, Input, Meta, Output,
+    ReplyTo, ServiceGlue, ServiceHandle, ServiceStub, StoreReply, StoreRequest, Target, World, lend, no_such_method,
+};
+use bbq_wire::{Code, Error, Time};
+use buffa_types::google::protobuf::UInt64Value;
+
+fn number(value: u64) -> UInt64Value {
+    UInt64Value { value, ..Default::default() }
+}
+
+const METHODS: &[MethodDesc] = &[
+    MethodDesc { name: "Add", id: 1, ..MethodDesc::DEFAULT },
+    MethodDesc { name: "Panic", id: 2, ..MethodDesc::DEFAULT },
+    MethodDesc { name: "AskOther", id: 3, ..MethodDesc::DEFAULT },
+    MethodDesc { name: "LendOther", id: 4, ..MethodDesc::DEFAULT },
+    MethodDesc { name: "Peek", id: 5, reentrant: true, ..MethodDesc::DEFAULT },
+    MethodDesc { name: "Redirect", id: 6, ..MethodDesc::DEFAULT },
+    MethodDesc { name: "Sleep", id: 7, ..MethodDesc::DEFAULT },
+    MethodDesc { name: "Foreign", id: 8, ..MethodDesc::DEFAULT },
+    MethodDesc { name: "Work", id: 9, ..MethodDesc::DEFAULT },
+    MethodDesc { name: "Stop", id: 10, ..MethodDesc::DEFAULT },
+    MethodDesc { name: "Timers", id: 11, ..MethodDesc::DEFAULT },
+    MethodDesc { name: "Watch", id: 12, ..MethodDesc::DEFAULT },
+    MethodDesc { name: "Notify", id: 13, ..MethodDesc::DEFAULT },
+    MethodDesc { name: "AskMany", id: 14, ..MethodDesc::DEFAULT },
+    MethodDesc { name: "LendBack", id: 15, ..MethodDesc::DEFAULT },
+    MethodDesc { name: "PeekBack", id: 16, ..MethodDesc::DEFAULT },
+];
+
+static COUNTER: ServiceDesc =
+    ServiceDesc { name: "test.Counter", kind: Kind::Entity, methods: METHODS, mailbox: 4, ..ServiceDesc::DEFAULT };
+static SAVED: ServiceDesc =
+    ServiceDesc { name: "test.Saved", state: Some(StateDesc { message: "Value", save: Save::Turn }), ..COUNTER };
+static LAZY: ServiceDesc = ServiceDesc {
+    name: "test.Lazy",
+    state: Some(StateDesc { message: "Value", save: Save::Interval(1000) }),
+    ..COUNTER
+};
+static FRAGILE: ServiceDesc = ServiceDesc { name: "test.Fragile", restart: Restart::Stop, ..COUNTER };
+static IDLER: ServiceDesc = ServiceDesc { name: "test.Idler", idle_ms: 1000, ..COUNTER };
+
+/// The same behaviour under five descriptors.
+#[derive(Default)]
+struct Counter {
+    value: u64,
+    timers: Vec<String>,
+}
+
+#[derive(Clone)]
+struct Ref<const K: usize>(EntityHandle);
+
+const DESCS: [&ServiceDesc; 5] = [&COUNTER, &SAVED, &LAZY, &FRAGILE, &IDLER];
+
+impl<const K: usize> EntityStub for Ref<K> {
+    const DESC: &'static ServiceDesc = DESCS[K];
+    fn bind(handle: EntityHandle) -> Self {
+        Self(handle)
+    }
+    fn handle(&self) -> &EntityHandle {
+        &self.0
+    }
+}
+
+impl<const K: usize> Ref<K> {
+    fn call(&self, name: &str, value: u64) -> Call<UInt64Value> {
+        let index = METHODS.iter().position(|method| method.name == name).expect("a method");
+        self.0.call(Self::DESC, index, Payload::of(number(value)), Payload::take)
+    }
+}
+
+struct Glue<const K: usize>;
+
+impl<const K: usize> EntityGlue for Glue<K> {
+    type Entity = Counter;
+    const DESC: &'static ServiceDesc = DESCS[K];
+
+    fn create(_: &EntityId, state: Payload) -> Result<Counter> {
+        let value = state.take::<UInt64Value>()?.value;
+        Ok(Counter { value, timers: Vec::new() })
+    }
+
+    fn state(entity: &Counter) -> Payload {
+        Payload::from_bytes(Payload::of(number(entity.value)).into_bytes())
+    }
+
+    async fn call(entity: &mut Counter, ctx: &Ctx, method: usize, body: Payload) -> Result<Payload> {
+        let argument = body.take::<UInt64Value>()?.value;
+        let other = || ctx.entity::<Ref<K>>(argument);
+        match METHODS.get(method).map_or("", |method| method.name) {
+            "Add" => entity.value += argument,
+            "Panic" => panic!("asked to"),
+            "AskOther" => return other().call("AskOther", number_of(ctx.key())).await.map(Payload::of),
+            "LendBack" => return other().call("Peek", 0).await.map(Payload::of),
+            "PeekBack" => return other().call("LendBack", number_of(ctx.key())).await.map(Payload::of),
+            "LendOther" => {
+                entity.value = 7;
+                let call = other().call("LendBack", number_of(ctx.key()));
+                return lend::<Self, _>(entity, ctx, call).await.map(Payload::of);
+            }
+            "Peek" => {}
+            "Redirect" => return ctx.redirect(other().call("Add", 5)).map(Payload::of),
+            "Sleep" => ctx.sleep(Duration::from_millis(argument)).await,
+            "Foreign" => std::future::pending().await,
+            "Work" => entity.value = ctx.spawn_blocking(move || argument * 2).await?,
+            "Stop" => ctx.stop()?,
+            "Timers" => {
+                ctx.after("once", Duration::from_millis(100))?;
+                ctx.every("often", Duration::from_millis(50))?;
+            }
+            "Watch" => ctx.watch(&EntityId::new(Self::DESC.type_id(), argument))?,
+            "Notify" => ctx.notify("news", Payload::of(number(argument)))?,
+            "AskMany" => {
+                let calls = (1..=argument).map(|key| ctx.entity::<Ref<K>>(key).call("Add", 1));
+                let all: futures_util::stream::FuturesUnordered<_> = calls.collect();
+                entity.value =
+                    futures_util::StreamExt::fold(
+                        all,
+                        0,
+                        |sum, one| async move { sum + one.map_or(0, |one| one.value) },
+                    )
+                    .await;
+            }
+            _ => return Err(no_such_method(Self::DESC, method)),
+        }
+        Ok(Payload::of(number(entity.value)))
+    }
+
+    async fn hook(entity: &mut Counter, ctx: &Ctx, hook: Hook) -> Result<()> {
+        match hook {
+            Hook::Timer(name) => entity.timers.push(name.to_string()),
+            Hook::Notify(note) => entity.value += note.body.take::<UInt64Value>()?.value,
+            Hook::Gone(subject) => entity.value += 1000 + number_of(&subject.key),
+            Hook::Init if ctx.key() == &Key::from(13) => return Err(Error::new(Code::FAILED_PRECONDITION, "unlucky")),
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+fn number_of(key: &Key) -> u64 {
+    match key {
+        Key::Number(number) => *number,
+        Key::Text(_) => 0,
+    }
+}
+
+/// A service that calls back the entity that called it.
+#[derive(Clone)]
+struct Mirror;
+static MIRROR: ServiceDesc = ServiceDesc { name: "test.Mirror", mailbox: 2, methods: METHODS, ..ServiceDesc::DEFAULT };
+struct MirrorGlue;
+struct MirrorRef(ServiceHandle);
+
+impl ServiceStub for MirrorRef {
+    const DESC: &'static ServiceDesc = &MIRROR;
+    fn bind(handle: ServiceHandle) -> Self {
+        Self(handle)
+    }
+}
+
+impl ServiceGlue for MirrorGlue {
+    type Service = Mirror;
+    const DESC: &'static ServiceDesc = &MIRROR;
+    async fn call(_: &Mirror, ctx: &Ctx, method: usize, body: Payload) -> Result<Payload> {
+        let argument = body.take::<UInt64Value>()?.value;
+        match METHODS[method].name {
+            "Panic" => panic!("service"),
+            "Sleep" => ctx.sleep(Duration::from_millis(argument)).await,
+            _ => {}
+        }
+        Ok(Payload::of(number(argument + 1)))
+    }
+    async fn hook(_: &Mirror, _: &Ctx, _: Hook) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// A world with a Store behind it and time under control.
+struct Bench {
+    world: World,
+    now: Time,
+    records: std::collections::BTreeMap<EntityId, (u64, Vec<u8>)>,
+    replies: VecDeque<(u64, Result<u64>)>,
+    outputs: Vec<String>,
+    next: u64,
+    commits: u32,
+    store_fails: u32,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let definitions = [
+            Definition::entity::<Glue<0>>(),
+            Definition::entity::<Glue<1>>(),
+            Definition::entity::<Glue<2>>(),
+            Definition::entity::<Glue<3>>(),
+            Definition::entity::<Glue<4>>(),
+            Definition::service::<MirrorGlue>(Mirror),
+        ];
+        let world = World::new(Config { solo: true, ..Config::default() }, &definitions);
+        Self {
+            world,
+            now: Time::ZERO,
+            records: Default::default(),
+            replies: VecDeque::new(),
+            outputs: Vec::new(),
+            next: 0,
+            commits: 0,
+            store_fails: 0,
+        }
+    }
+
+    fn input(&mut self, input: Input) {
+        self.world.handle(self.now, input);
+        while let Some(output) = self.world.poll() {
+            match output {
+                Output::Reply(ReplyTo::Remote(to), result) => {
+                    let result = result.map(|body| body.take::<UInt64Value>().expect("a number").value);
+                    self.replies.push_back((to, result));
+                }
+                Output::Store(op, request) => {
+                    let reply = self.store(request);
+                    self.world.handle(self.now, Input::Store(op, reply));
+                }
+                Output::Job(op, bbq_core::world::Job::Blocking(work)) => {
+                    let value = work();
+                    self.world.handle(self.now, Input::JobDone(op, Ok(value)));
+                }
+                other => self.outputs.push(format!("{other:?}")),
+            }
+        }
+    }
+
+    fn store(&mut self, request: StoreRequest) -> StoreReply {
+        match request {
+            StoreRequest::Claim { entity, .. } => match self.records.get(&entity) {
+                Some((version, state)) => StoreReply::Claimed { version: *version, state: Some(state.clone().into()) },
+                None => StoreReply::Claimed { version: 0, state: None },
+            },
+            StoreRequest::Commit { .. } if self.store_fails > 0 => {
+                self.store_fails -= 1;
+                StoreReply::Failed(Error::new(Code::UNAVAILABLE, "the store is away"))
+            }
+            StoreRequest::Commit { entity, version, state, .. } => {
+                self.commits += 1;
+                let record = self.records.entry(entity).or_default();
+                assert_eq!(record.0, version, "versions form a chain");
+                *record = (version + 1, state.to_vec());
+                StoreReply::Committed { version: version + 1 }
+            }
+        }
+    }
+
+    fn send(&mut self, desc: &ServiceDesc, key: u64, name: &str, value: u64) -> u64 {
+        self.next += 1;
+        let target = match desc.kind {
+            Kind::Service => Target::Service(desc.type_id()),
+            _ => Target::Entity(EntityId::new(desc.type_id(), key)),
+        };
+        self.input(Input::Call(Incoming {
+            target,
+            method: METHODS.iter().find(|method| method.name == name).map_or(999, |method| method.id),
+            body: Payload::of(number(value)),
+            reply_to: ReplyTo::Remote(self.next),
+            deadline: self.now + Duration::from_secs(5),
+            meta: Meta::default(),
+        }));
+        self.next
+    }
+
+    fn ask(&mut self, desc: &ServiceDesc, key: u64, name: &str, value: u64) -> Result<u64> {
+        let id = self.send(desc, key, name, value);
+        self.reply(id).unwrap_or_else(|| panic!("no answer to {name}"))
+    }
+
+    fn reply(&mut self, id: u64) -> Option<Result<u64>> {
+        let at = self.replies.iter().position(|reply| reply.0 == id)?;
+        self.replies.remove(at).map(|reply| reply.1)
+    }
+
+    fn pass(&mut self, ms: u64) {
+        let end = self.now + Duration::from_millis(ms);
+        while let Some(next) = self.world.deadline().filter(|&next| next <= end) {
+            self.now = self.now.max(next);
+            self.input(Input::Tick);
+        }
+        self.now = end;
+        self.input(Input::Tick);
+    }
+}
+
+fn code(result: Result<u64>) -> Code {
+    result.expect_err("an error").code
+}
+
+#[test]
+fn an_entity_keeps_its_value_between_calls_and_each_key_is_another() {
+    let mut bench = Bench::new();
+    assert_eq!(bench.ask(&COUNTER, 1, "Add", 5), Ok(5));
+    assert_eq!(bench.ask(&COUNTER, 1, "Add", 5), Ok(10));
+    assert_eq!(bench.ask(&COUNTER, 2, "Add", 1), Ok(1));
+}
+
+#[test]
+fn unknown_methods_types_and_bodies_get_errors_with_codes() {
+    let mut bench = Bench::new();
+    assert_eq!(code(bench.ask(&COUNTER, 1, "Nothing", 0)), Code::UNIMPLEMENTED);
+    let unknown = ServiceDesc { name: "test.Unknown", ..COUNTER };
+    assert_eq!(code(bench.ask(&unknown, 1, "Add", 0)), Code::UNIMPLEMENTED);
+    bench.input(Input::Call(Incoming {
+        target: Target::Entity(EntityId::new(COUNTER.type_id(), 1)),
+        method: 1,
+        body: Payload::from_bytes(bytes::Bytes::from_static(b"\xff\xff\xff")),
+        reply_to: ReplyTo::Remote(77),
+        deadline: Time::MAX,
+        meta: Meta::default(),
+    }));
+    assert_eq!(code(bench.reply(77).expect("answered")), Code::INVALID_ARGUMENT);
+}
+
+#[test]
+fn a_panic_takes_one_entity_and_the_next_call_finds_it_fresh() {
+    let mut bench = Bench::new();
+    bench.ask(&COUNTER, 1, "Add", 5).expect("works");
+    bench.ask(&COUNTER, 2, "Add", 5).expect("works");
+    assert_eq!(code(bench.ask(&COUNTER, 1, "Panic", 0)), Code::PANICKED);
+    assert_eq!(bench.ask(&COUNTER, 1, "Add", 1), Ok(1), "created again, without the old value");
+    assert_eq!(bench.ask(&COUNTER, 2, "Add", 1), Ok(6), "nobody else noticed");
+    assert_eq!(bench.world.stats().panics, 1);
+}
+
+#[test]
+fn a_panicking_entity_comes_back_from_its_stored_state() {
+    let mut bench = Bench::new();
+    assert_eq!(bench.ask(&SAVED, 1, "Add", 5), Ok(5));
+    assert_eq!(code(bench.ask(&SAVED, 1, "Panic", 0)), Code::PANICKED);
+    assert_eq!(bench.ask(&SAVED, 1, "Add", 1), Ok(6));
+}
+
+#[test]
+fn the_restart_policy_stop_refuses_what_waited() {
+    let mut bench = Bench::new();
+    let sleeping = bench.send(&FRAGILE, 1, "Sleep", 10);
+    let panicking = bench.send(&FRAGILE, 1, "Panic", 0);
+    let waiting = bench.send(&FRAGILE, 1, "Add", 1);
+    bench.pass(20);
+    assert_eq!(bench.reply(sleeping), Some(Ok(0)));
+    assert_eq!(code(bench.reply(panicking).expect("answered")), Code::PANICKED);
+    assert_eq!(code(bench.reply(waiting).expect("answered")), Code::ENTITY_STOPPED);
+    assert_eq!(bench.world.stats().entities, 0);
+}
+
+#[test]
+fn an_entity_that_always_panics_is_not_created_for_ever() {
+    let mut bench = Bench::new();
+    for _ in 0..6 {
+        assert_eq!(code(bench.ask(&COUNTER, 1, "Panic", 0)), Code::PANICKED);
+    }
+    assert_eq!(bench.world.stats().entities, 0, "given up after five restarts in a minute");
+}
+
+#[test]
+fn a_service_panic_fails_that_call_alone() {
+    let mut bench = Bench::new();
+    assert_eq!(code(bench.ask(&MIRROR, 0, "Panic", 0)), Code::PANICKED);
+    assert_eq!(bench.ask(&MIRROR, 0, "Add", 1), Ok(2));
+}
+
+#[test]
+fn calls_of_a_service_run_concurrently_up_to_its_limit() {
+    let mut bench = Bench::new();
+    let first = bench.send(&MIRROR, 0, "Sleep", 100);
+    let second = bench.send(&MIRROR, 0, "Sleep", 50);
+    assert_eq!(code(bench.ask(&MIRROR, 0, "Add", 1)), Code::BUSY);
+    bench.pass(60);
+    assert_eq!(bench.reply(second), Some(Ok(51)), "the later, shorter one is done first");
+    assert_eq!(bench.reply(first), None);
+    assert_eq!(bench.ask(&MIRROR, 0, "Add", 1), Ok(2));
+}
+
+#[test]
+fn a_turn_keeps_the_entity_to_itself_and_the_mailbox_is_bounded() {
+    let mut bench = Bench::new();
+    let sleeping = bench.send(&COUNTER, 1, "Sleep", 100);
+    let waiting: Vec<u64> = (0..4).map(|_| bench.send(&COUNTER, 1, "Add", 1)).collect();
+    assert_eq!(code(bench.ask(&COUNTER, 1, "Add", 1)), Code::BUSY, "four wait, the fifth is refused");
+    assert!(waiting.iter().all(|&id| bench.replies.iter().all(|reply| reply.0 != id)), "nothing runs beside a turn");
+    bench.pass(101);
+    assert_eq!(bench.reply(sleeping), Some(Ok(0)));
+    let values: Vec<_> = waiting.into_iter().map(|id| bench.reply(id)).collect();
+    assert_eq!(values, [1, 2, 3, 4].map(|value| Some(Ok(value))), "in order");
+}
+
+#[test]
+fn a_call_that_comes_back_is_answered_with_deadlock_at_once() {
+    let mut bench = Bench::new();
+    let error = bench.ask(&COUNTER, 1, "AskOther", 2).expect_err("1 -> 2 -> 1");
+    assert_eq!(error.code, Code::DEADLOCK);
+    assert!(error.message.contains("test.Counter/AskOther"), "{error}");
+    assert_eq!(bench.ask(&COUNTER, 1, "Add", 1), Ok(1), "both are free again");
+}
+
+#[test]
+fn a_deadlock_through_another_world_is_found_by_the_chain() {
+    let mut bench = Bench::new();
+    let sleeping = bench.send(&COUNTER, 1, "Sleep", 100);
+    bench.input(Input::Call(Incoming {
+        target: Target::Entity(EntityId::new(COUNTER.type_id(), 1)),
+        method: 1,
+        body: Payload::EMPTY,
+        reply_to: ReplyTo::Remote(77),
+        deadline: Time::MAX,
+        meta: Meta { chain: vec![EntityId::new(COUNTER.type_id(), 1)], ..Meta::default() },
+    }));
+    assert_eq!(code(bench.reply(77).expect("at once")), Code::DEADLOCK);
+    assert_eq!(bench.reply(sleeping), None);
+}
+
+#[test]
+fn a_reentrant_method_runs_while_its_entity_lends_itself_and_only_then() {
+    let mut bench = Bench::new();
+    assert_eq!(bench.ask(&COUNTER, 1, "LendOther", 2), Ok(7), "1 lends itself to 2, which peeks into 1");
+    let error = bench.ask(&COUNTER, 1, "PeekBack", 2).expect_err("does not lend");
+    assert_eq!(error.code, Code::DEADLOCK);
+    assert!(error.message.contains("lend"), "{error}");
+}
+
+#[test]
+fn a_redirected_call_is_answered_by_the_other_entity() {
+    let mut bench = Bench::new();
+    assert_eq!(bench.ask(&COUNTER, 1, "Redirect", 2), Ok(5));
+    assert_eq!(bench.ask(&COUNTER, 2, "Add", 1), Ok(6));
+    assert_eq!(bench.ask(&COUNTER, 1, "Add", 1), Ok(1));
+}
+
+#[test]
+fn a_call_without_an_answer_ends_at_its_deadline() {
+    let mut bench = Bench::new();
+    let asleep = bench.send(&COUNTER, 2, "Sleep", 60_000);
+    let id = bench.send(&COUNTER, 1, "AskOther", 2);
+    bench.pass(4_900);
+    assert_eq!(bench.reply(id), None);
+    bench.pass(200);
+    assert_eq!(code(bench.reply(id).expect("ended")), Code::DEADLINE_EXCEEDED);
+    bench.pass(60_000);
+    assert_eq!(bench.reply(asleep), Some(Ok(0)));
+}
+
+#[test]
+fn a_call_whose_deadline_passed_in_the_mailbox_is_not_processed() {
+    let mut bench = Bench::new();
+    bench.send(&COUNTER, 1, "Sleep", 6_000);
+    let late = bench.send(&COUNTER, 1, "Add", 1);
+    bench.pass(6_010);
+    let error = bench.reply(late).expect("answered").expect_err("too late");
+    assert_eq!(error.code, Code::DEADLINE_EXCEEDED);
+    assert!(error.message.contains("not processed"));
+    assert_eq!(bench.ask(&COUNTER, 1, "Add", 0), Ok(0));
+}
+
+#[test]
+fn a_foreign_future_is_refused_instead_of_hanging() {
+    let mut bench = Bench::new();
+    let error = bench.ask(&COUNTER, 1, "Foreign", 0).expect_err("refused");
+    assert_eq!(error.code, Code::INTERNAL);
+    assert!(error.message.contains("ctx.external"));
+}
+
+#[test]
+fn blocking_work_runs_outside_and_comes_back() {
+    assert_eq!(Bench::new().ask(&COUNTER, 1, "Work", 21), Ok(42));
+}
+
+#[test]
+fn a_reply_of_a_durable_entity_leaves_after_its_commit_and_unchanged_state_is_not_written() {
+    let mut bench = Bench::new();
+    bench.ask(&SAVED, 1, "Add", 5).expect("works");
+    assert_eq!(bench.commits, 1);
+    bench.ask(&SAVED, 1, "Add", 0).expect("works");
+    assert_eq!(bench.commits, 1);
+    bench.store_fails = 2;
+    let id = bench.send(&SAVED, 1, "Add", 1);
+    assert_eq!(bench.reply(id), None, "not before it is stored");
+    bench.pass(1000);
+    assert_eq!(bench.reply(id), Some(Ok(6)));
+    bench.store_fails = 100;
+    let id = bench.send(&SAVED, 1, "Add", 1);
+    bench.pass(10_000);
+    assert_eq!(code(bench.reply(id).expect("answered")), Code::UNAVAILABLE);
+}
+
+#[test]
+fn write_behind_saves_once_per_interval_and_at_the_end() {
+    let mut bench = Bench::new();
+    for _ in 0..10 {
+        bench.ask(&LAZY, 1, "Add", 1).expect("works");
+    }
+    assert_eq!(bench.commits, 0);
+    bench.pass(1_100);
+    assert_eq!(bench.commits, 1);
+    bench.ask(&LAZY, 1, "Add", 1).expect("works");
+    bench.input(Input::Drain);
+    assert_eq!(bench.commits, 2);
+    assert!(bench.outputs.iter().any(|output| output == "Drained"), "{:?}", bench.outputs);
+    assert_eq!(code(bench.ask(&LAZY, 2, "Add", 1)), Code::ENTITY_STOPPED, "a draining world activates nothing");
+}
+
+#[test]
+fn timers_fire_once_or_each_period_and_end_with_cancel() {
+    let mut bench = Bench::new();
+    bench.ask(&COUNTER, 1, "Timers", 0).expect("works");
+    let before = bench.world.stats().turns;
+    bench.pass(260);
+    assert_eq!(bench.world.stats().turns - before, 1 + 5, "once at 100 ms, and five times every 50 ms");
+}
+
+#[test]
+fn an_idle_entity_stops_and_the_next_call_brings_it_back() {
+    let mut bench = Bench::new();
+    bench.ask(&IDLER, 1, "Add", 1).expect("works");
+    bench.pass(900);
+    bench.ask(&IDLER, 1, "Add", 1).expect("works");
+    bench.pass(900);
+    assert_eq!(bench.world.stats().entities, 1, "it was used in between");
+    bench.pass(1200);
+    assert_eq!(bench.world.stats().entities, 0);
+    assert_eq!(bench.ask(&IDLER, 1, "Add", 1), Ok(1));
+}
+
+#[test]
+fn notes_reach_watchers_and_the_end_of_a_subject_is_told() {
+    let mut bench = Bench::new();
+    bench.ask(&COUNTER, 2, "Add", 0).expect("works");
+    bench.ask(&COUNTER, 1, "Watch", 2).expect("works");
+    bench.ask(&COUNTER, 2, "Notify", 40).expect("works");
+    assert_eq!(bench.ask(&COUNTER, 1, "Add", 0), Ok(40));
+    bench.ask(&COUNTER, 2, "Stop", 0).expect("works");
+    assert_eq!(bench.ask(&COUNTER, 1, "Add", 0), Ok(1042), "Gone adds 1000 and the key");
+}
+
+#[test]
+fn an_entity_whose_init_fails_answers_with_that_error() {
+    let mut bench = Bench::new();
+    assert_eq!(code(bench.ask(&COUNTER, 13, "Add", 1)), Code::FAILED_PRECONDITION);
+    assert_eq!(bench.world.stats().entities, 0);
+}
+
+#[test]
+fn combinators_with_wakers_of_their_own_work() {
+    let mut bench = Bench::new();
+    assert_eq!(bench.ask(&COUNTER, 100, "AskMany", 12), Ok(12));
+}
+
+#[test]
+fn a_reply_that_comes_after_its_deadline_or_twice_or_never_asked_for_is_dropped() {
+    let mut bench = Bench::new();
+    bench.input(Input::Reply(CallId(12345), Ok(Payload::EMPTY)));
+    bench.input(Input::Reply(CallId(u64::MAX), Ok(Payload::EMPTY)));
+    bench.input(Input::Store(bbq_core::world::OpId(99), StoreReply::Committed { version: 1 }));
+    assert_eq!(bench.ask(&COUNTER, 1, "Add", 1), Ok(1));
+}
+
+#[test]
+fn what_a_service_asks_of_an_entity_type_as_service_is_refused() {
+    let mut bench = Bench::new();
+    bench.input(Input::Call(Incoming {
+        target: Target::Service(COUNTER.type_id()),
+        method: 1,
+        body: Payload::EMPTY,
+        reply_to: ReplyTo::Remote(77),
+        deadline: Time::MAX,
+        meta: Meta::default(),
+    }));
+    assert_eq!(code(bench.reply(77).expect("answered")), Code::INVALID_ARGUMENT);
+    let _ = MirrorRef::bind;
+}
