@@ -30,6 +30,8 @@ pub const MAX_CHAIN: usize = 32;
 pub const MAX_SESSIONS: usize = 65_536;
 /// Most entities in one [`Mesh::Report`] or [`Mesh::Gone`].
 pub const MAX_ENTITIES: usize = 65_536;
+/// Most slots in one [`Mesh::Collect`].
+pub const MAX_SLOTS: usize = 65_536;
 
 /// Bytes of `len`, `crc`, `kind`, `src` and `dst`.
 const ENVELOPE_BYTES: usize = 4 + 4 + 1 + 12 + 12;
@@ -59,12 +61,23 @@ pub enum Mesh {
         /// The encoded reply.
         result: Result<Bytes, Error>,
     },
-    /// To the slot owner: where is it? An inactive entity is activated.
+    /// A call was certainly not processed: its entity is not here, or nobody is. The caller may send it elsewhere.
+    Bounced {
+        /// Of the call.
+        corr: u64,
+        /// Why.
+        error: Error,
+    },
+    /// To the slot owner: where is it?
     Locate {
         /// Comes back in [`Mesh::Located`].
         corr: u64,
         /// Which entity.
         entity: EntityId,
+        /// The activation that the asker found to be over; 0: none. The owner makes sure before it answers with it again.
+        stale: u64,
+        /// Whether an inactive entity is activated; otherwise the answer is `NOT_FOUND`.
+        activate: bool,
     },
     /// There it is.
     Located {
@@ -102,9 +115,21 @@ pub enum Mesh {
         /// The epoch that ended.
         epoch: u64,
     },
-    /// A node tells a new slot owner what it hosts.
+    /// A new slot owner asks a node what it hosts of these slots. From then on the node refuses activations of older
+    /// owners.
+    Collect {
+        /// Comes back in [`Mesh::Report`].
+        corr: u64,
+        /// Slots and the epochs under which the asker owns them.
+        slots: Vec<(u16, u32)>,
+    },
+    /// A node tells a slot owner what it hosts.
     Report {
-        /// Entities of the owner's slots and their epochs.
+        /// Of the question.
+        corr: u64,
+        /// How many more frames belong to this answer.
+        more: u32,
+        /// Entities of the slots that were asked for, and their epochs.
         entries: Vec<(EntityId, u64)>,
     },
     /// To a gate: push to, or call, a client.
@@ -137,6 +162,15 @@ pub enum Mesh {
         code: Code,
         /// For people.
         message: String,
+    },
+    /// To a gate: begin or end to tell an entity what happens to a session ([`Mesh::SessionEvent`]).
+    WatchClient {
+        /// Who wants to know.
+        watcher: EntityId,
+        /// About which session.
+        sid: SessionId,
+        /// Begin or end.
+        on: bool,
     },
     /// Begin or end to watch whether an entity lives.
     Watch {

@@ -3,8 +3,8 @@
 use bytes::Bytes;
 
 use super::{
-    Call, Group, GroupOp, Hello, MAX_CHAIN, MAX_ENTITIES, MAX_SESSIONS, Mesh, MeshError, Place, SessionChange,
-    SessionRef, Target, ToClient,
+    Call, Group, GroupOp, Hello, MAX_CHAIN, MAX_ENTITIES, MAX_SESSIONS, MAX_SLOTS, Mesh, MeshError, Place,
+    SessionChange, SessionRef, Target, ToClient,
 };
 use crate::code::{Code, Error};
 use crate::codec::{ReadError, Reader, Sink};
@@ -29,6 +29,9 @@ const NOTIFY: u8 = 16;
 const GONE: u8 = 17;
 const PING: u8 = 18;
 const PONG: u8 = 19;
+const BOUNCED: u8 = 20;
+const COLLECT: u8 = 21;
+const WATCH_CLIENT: u8 = 22;
 
 impl Mesh {
     pub(super) fn kind(&self) -> u8 {
@@ -52,6 +55,9 @@ impl Mesh {
             Self::Gone { .. } => GONE,
             Self::Ping { .. } => PING,
             Self::Pong { .. } => PONG,
+            Self::Bounced { .. } => BOUNCED,
+            Self::Collect { .. } => COLLECT,
+            Self::WatchClient { .. } => WATCH_CLIENT,
         }
     }
 
@@ -60,7 +66,8 @@ impl Mesh {
         let fits = match self {
             Self::Call(call) => call.chain.len() <= MAX_CHAIN,
             Self::Group(group) => group.sids.len() <= MAX_SESSIONS && group.except.len() <= MAX_SESSIONS,
-            Self::Report { entries } => entries.len() <= MAX_ENTITIES,
+            Self::Report { entries, .. } => entries.len() <= MAX_ENTITIES,
+            Self::Collect { slots, .. } => slots.len() <= MAX_SLOTS,
             Self::Gone { watchers, .. } => watchers.len() <= MAX_ENTITIES,
             _ => true,
         };
@@ -75,9 +82,22 @@ impl Mesh {
                 out.varint(*corr);
                 write_result(result, out, |body, out| out.bytes(body));
             }
-            Self::Locate { corr, entity } => {
+            Self::Locate { corr, entity, stale, activate } => {
                 out.varint(*corr);
                 out.entity(entity);
+                out.varint(*stale);
+                out.u8((*activate).into());
+            }
+            Self::Bounced { corr, error } => {
+                out.varint(*corr);
+                write_error(error, out);
+            }
+            Self::Collect { corr, slots } => {
+                out.varint(*corr);
+                write_list(slots, out, |(slot, epoch), out| {
+                    out.varint((*slot).into());
+                    out.varint((*epoch).into());
+                });
             }
             Self::Located { corr, entity, result } => {
                 out.varint(*corr);
@@ -102,10 +122,14 @@ impl Mesh {
                 out.entity(entity);
                 out.varint(*epoch);
             }
-            Self::Report { entries } => write_list(entries, out, |(entity, epoch), out| {
-                out.entity(entity);
-                out.varint(*epoch);
-            }),
+            Self::Report { corr, more, entries } => {
+                out.varint(*corr);
+                out.varint((*more).into());
+                write_list(entries, out, |(entity, epoch), out| {
+                    out.entity(entity);
+                    out.varint(*epoch);
+                });
+            }
             Self::ToClient(message) => message.write(out),
             Self::Group(group) => group.write(out),
             Self::SessionEvent { target, sid, account, event } => {
@@ -118,6 +142,11 @@ impl Mesh {
                 out.varint(sid.0);
                 out.varint(code.0.into());
                 out.str(message);
+            }
+            Self::WatchClient { watcher, sid, on } => {
+                out.entity(watcher);
+                out.varint(sid.0);
+                out.u8((*on).into());
             }
             Self::Watch { watcher, subject, on } => {
                 out.entity(watcher);
@@ -143,7 +172,12 @@ impl Mesh {
             HELLO => Self::Hello(Hello::read(reader)?),
             CALL => Self::Call(Call::read(reader, frame)?),
             REPLY => Self::Reply { corr: reader.varint()?, result: read_result(reader, |r| body(r, frame))? },
-            LOCATE => Self::Locate { corr: reader.varint()?, entity: reader.entity()? },
+            LOCATE => Self::Locate {
+                corr: reader.varint()?,
+                entity: reader.entity()?,
+                stale: reader.varint()?,
+                activate: reader.u8()? != 0,
+            },
             LOCATED => Self::Located {
                 corr: reader.varint()?,
                 entity: reader.entity()?,
@@ -157,7 +191,19 @@ impl Mesh {
                 result: read_result(reader, |_| Ok(()))?,
             },
             DEACTIVATED => Self::Deactivated { entity: reader.entity()?, epoch: reader.varint()? },
-            REPORT => Self::Report { entries: reader.list(MAX_ENTITIES, |r| Ok((r.entity()?, r.varint()?)))? },
+            COLLECT => Self::Collect {
+                corr: reader.varint()?,
+                slots: reader.list(MAX_SLOTS, |r| {
+                    let slot = u16::try_from(r.varint()?).map_err(|_| ReadError::BadTag)?;
+                    Ok((slot, r.varint_u32()?))
+                })?,
+            },
+            REPORT => Self::Report {
+                corr: reader.varint()?,
+                more: reader.varint_u32()?,
+                entries: reader.list(MAX_ENTITIES, |r| Ok((r.entity()?, r.varint()?)))?,
+            },
+            BOUNCED => Self::Bounced { corr: reader.varint()?, error: read_error(reader)? },
             TO_CLIENT => Self::ToClient(ToClient::read(reader, frame)?),
             CLIENT_REPLY => {
                 Self::ClientReply { corr: reader.varint()?, result: read_result(reader, |r| body(r, frame))? }
@@ -174,6 +220,9 @@ impl Mesh {
                 code: Code(reader.varint_u32()?),
                 message: reader.str()?.to_owned(),
             },
+            WATCH_CLIENT => {
+                Self::WatchClient { watcher: reader.entity()?, sid: SessionId(reader.varint()?), on: reader.u8()? != 0 }
+            }
             WATCH => Self::Watch { watcher: reader.entity()?, subject: reader.entity()?, on: reader.u8()? != 0 },
             NOTIFY => Self::Notify {
                 to: reader.entity()?,
@@ -341,12 +390,20 @@ fn read_result<T>(
 ) -> Result<Result<T, Error>, ReadError> {
     match reader.u8()? {
         0 => read(reader).map(Ok),
-        1 => {
-            let (code, message) = (Code(reader.varint_u32()?), reader.str()?.into());
-            Ok(Err(Error { code, message, retry_after_ms: reader.varint_u32()? }))
-        }
+        1 => read_error(reader).map(Err),
         _ => Err(ReadError::BadTag),
     }
+}
+
+fn read_error(reader: &mut Reader<'_>) -> Result<Error, ReadError> {
+    let (code, message) = (Code(reader.varint_u32()?), reader.str()?.into());
+    Ok(Error { code, message, retry_after_ms: reader.varint_u32()? })
+}
+
+fn write_error(error: &Error, out: &mut impl Sink) {
+    out.varint(error.code.0.into());
+    out.str(&error.message);
+    out.varint(error.retry_after_ms.into());
 }
 
 fn write_result<T, S: Sink>(result: &Result<T, Error>, out: &mut S, write: impl FnOnce(&T, &mut S)) {
@@ -357,9 +414,7 @@ fn write_result<T, S: Sink>(result: &Result<T, Error>, out: &mut S, write: impl 
         }
         Err(error) => {
             out.u8(1);
-            out.varint(error.code.0.into());
-            out.str(&error.message);
-            out.varint(error.retry_after_ms.into());
+            write_error(error, out);
         }
     }
 }

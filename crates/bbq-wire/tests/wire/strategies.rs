@@ -94,7 +94,8 @@ fn group() -> impl Strategy<Value = Mesh> {
 fn directory() -> impl Strategy<Value = Mesh> {
     let place = (node(), number()).prop_map(|(node, epoch)| Place { node, epoch });
     prop_oneof![
-        (number(), entity()).prop_map(|(corr, entity)| Mesh::Locate { corr, entity }),
+        (number(), entity(), number(), any::<bool>())
+            .prop_map(|(corr, entity, stale, activate)| Mesh::Locate { corr, entity, stale, activate }),
         (number(), entity(), prop::result::maybe_ok(place, error())).prop_map(|(corr, entity, result)| Mesh::Located {
             corr,
             entity,
@@ -104,7 +105,9 @@ fn directory() -> impl Strategy<Value = Mesh> {
         (number(), entity(), number(), prop::result::maybe_ok(Just(()), error()))
             .prop_map(|(corr, entity, epoch, result)| Mesh::Activated { corr, entity, epoch, result }),
         (entity(), number()).prop_map(|(entity, epoch)| Mesh::Deactivated { entity, epoch }),
-        vec((entity(), number()), 0..5).prop_map(|entries| Mesh::Report { entries }),
+        (number(), small(), vec((entity(), number()), 0..5))
+            .prop_map(|(corr, more, entries)| Mesh::Report { corr, more, entries }),
+        (number(), vec((any::<u16>(), small()), 0..5)).prop_map(|(corr, slots)| Mesh::Collect { corr, slots }),
     ]
 }
 
@@ -127,6 +130,8 @@ fn small_messages() -> impl Strategy<Value = Mesh> {
         (entity(), entity(), any::<bool>()).prop_map(|(watcher, subject, on)| Mesh::Watch { watcher, subject, on }),
         (entity(), entity(), text(), bytes()).prop_map(|(to, from, name, body)| Mesh::Notify { to, from, name, body }),
         (entity(), vec(entity(), 0..4)).prop_map(|(subject, watchers)| Mesh::Gone { subject, watchers }),
+        (number(), error()).prop_map(|(corr, error)| Mesh::Bounced { corr, error }),
+        (entity(), sid(), any::<bool>()).prop_map(|(watcher, sid, on)| Mesh::WatchClient { watcher, sid, on }),
         number().prop_map(|nonce| Mesh::Ping { nonce }),
         number().prop_map(|nonce| Mesh::Pong { nonce }),
     ]
