@@ -99,7 +99,7 @@ impl Tree {
     }
 }
 
-/// Whether a file as a whole is test or example code: it never runs inside a game.
+/// Whether a file as a whole is test code: it never runs inside a game.
 pub(crate) fn is_test_file(path: &str) -> bool {
     let mut parts = path.split('/');
     let name = parts.next_back().unwrap_or(path);
