@@ -20,7 +20,10 @@ pub mod gate;
 
 pub mod client;
 
+pub mod compat;
 pub mod mesh;
+
+pub mod fuzz;
 
 pub use code::{Code, Error, Result};
 pub use frame::{Frame, FrameError};

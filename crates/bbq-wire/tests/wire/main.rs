@@ -2,6 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "tests; clippy.toml exempts only functions marked #[test]")]
 
+mod compat;
+mod frames;
 mod mesh;
 mod session;
 mod strategies;
+mod vectors;

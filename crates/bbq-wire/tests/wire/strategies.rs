@@ -1,5 +1,6 @@
 //! Arbitrary values of everything that travels.
 
+use bbq_wire::frame::{Auth, Frame, GoAway, Hello, Note, Req, Resume, Rsp, Welcome};
 use bbq_wire::mesh::{self, GroupOp, Mesh, MeshFrame, Place, SessionChange, SessionRef, Target};
 use bbq_wire::{Code, EntityId, Error, Key, NodeUid, SessionId};
 use bytes::Bytes;
@@ -94,8 +95,12 @@ fn group() -> impl Strategy<Value = Mesh> {
 fn directory() -> impl Strategy<Value = Mesh> {
     let place = (node(), number()).prop_map(|(node, epoch)| Place { node, epoch });
     prop_oneof![
-        (number(), entity(), number(), any::<bool>())
-            .prop_map(|(corr, entity, stale, activate)| Mesh::Locate { corr, entity, stale, activate }),
+        (number(), entity(), number(), any::<bool>()).prop_map(|(corr, entity, stale, activate)| Mesh::Locate {
+            corr,
+            entity,
+            stale,
+            activate
+        }),
         (number(), entity(), prop::result::maybe_ok(place, error())).prop_map(|(corr, entity, result)| Mesh::Located {
             corr,
             entity,
@@ -105,8 +110,11 @@ fn directory() -> impl Strategy<Value = Mesh> {
         (number(), entity(), number(), prop::result::maybe_ok(Just(()), error()))
             .prop_map(|(corr, entity, epoch, result)| Mesh::Activated { corr, entity, epoch, result }),
         (entity(), number()).prop_map(|(entity, epoch)| Mesh::Deactivated { entity, epoch }),
-        (number(), small(), vec((entity(), number()), 0..5))
-            .prop_map(|(corr, more, entries)| Mesh::Report { corr, more, entries }),
+        (number(), small(), vec((entity(), number()), 0..5)).prop_map(|(corr, more, entries)| Mesh::Report {
+            corr,
+            more,
+            entries
+        }),
         (number(), vec((any::<u16>(), small()), 0..5)).prop_map(|(corr, slots)| Mesh::Collect { corr, slots }),
     ]
 }
@@ -140,4 +148,61 @@ fn small_messages() -> impl Strategy<Value = Mesh> {
 pub(crate) fn mesh_frame() -> impl Strategy<Value = MeshFrame> {
     let message = prop_oneof![call(), to_client(), group(), directory(), small_messages()];
     (node(), node(), message).prop_map(|(src, dst, message)| MeshFrame { src, dst, message })
+}
+
+fn note() -> impl Strategy<Value = Note> {
+    let trace = option::of(any::<[u8; 25]>());
+    (number(), option::of(number()), small(), option::of(key()), trace, bytes())
+        .prop_map(|(seq, ack, method, key, trace, body)| Note { seq, ack, method, key, trace, body })
+}
+
+fn welcome() -> impl Strategy<Value = Frame> {
+    let numbers = (number(), number(), number(), any::<bool>(), any::<[u32; 5]>());
+    (numbers, bytes(), text(), text()).prop_map(|((sid, peer_seen, time_ms, resumed, n), ticket, account, server)| {
+        Frame::Welcome(Box::new(Welcome {
+            version: n[0],
+            resumed,
+            sid: SessionId(sid),
+            ticket,
+            account,
+            peer_seen,
+            heartbeat_ms: n[1],
+            max_up: n[2],
+            max_down: n[3],
+            resume_ms: n[4],
+            time_ms,
+            server,
+        }))
+    })
+}
+
+pub(crate) fn frame() -> impl Strategy<Value = Frame> {
+    prop_oneof![
+        (small(), number(), text()).prop_map(|(version, features, sdk)| Frame::Hello(Hello { version, features, sdk })),
+        welcome(),
+        (text(), bytes(), text()).prop_map(|(scheme, token, device)| Frame::Auth(Auth { scheme, token, device })),
+        (number(), bytes(), number()).prop_map(|(sid, ticket, seen)| Frame::Resume(Resume {
+            sid: SessionId(sid),
+            ticket,
+            seen
+        })),
+        (note(), option::of(small())).prop_map(|(note, deadline_ms)| {
+            let Note { seq, ack, method, key, trace, body } = note;
+            Frame::Req(Req { seq, ack, method, key, deadline_ms, trace, body })
+        }),
+        (number(), option::of(number()), number(), prop::result::maybe_ok(bytes(), error()))
+            .prop_map(|(seq, ack, re, result)| Frame::Rsp(Rsp { seq, ack, re, result })),
+        note().prop_map(Frame::Notify),
+        note().prop_map(Frame::Push),
+        number().prop_map(|seen| Frame::Ack { seen }),
+        number().prop_map(|nonce| Frame::Ping { nonce }),
+        (number(), number()).prop_map(|(nonce, time_ms)| Frame::Pong { nonce, time_ms }),
+        (small(), small(), text()).prop_map(|(after_ms, reason, address)| Frame::GoAway(GoAway {
+            after_ms,
+            reason,
+            address
+        })),
+        (small(), text()).prop_map(|(code, message)| Frame::Kick { reason: Code(code), message: message.into() }),
+        error().prop_map(Frame::Err),
+    ]
 }
