@@ -3,13 +3,13 @@
 //! Pure: no sockets, clocks, threads or random numbers; time and bytes come in as inputs, effects go out as values.
 //! The simulator and production run exactly this code.
 
-pub mod codegen;
-pub mod cron;
 pub mod desc;
-pub mod mesh;
 pub mod payload;
 pub mod timer;
+pub mod cron;
 pub mod world;
+pub mod mesh;
+pub mod codegen;
 
 pub use desc::{Kind, MethodDesc, Rate, Restart, Save, ServiceDesc, StateDesc};
 pub use payload::Payload;

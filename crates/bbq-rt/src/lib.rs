@@ -1,1 +1,2 @@
 //! Tokio shells shared by the roles of gobbq: sockets, clock, stores, control plane.
+pub mod clock;

@@ -303,6 +303,9 @@ impl World {
     }
 }
 
+/// What is needed to start a turn: its task, type, entity, context and work.
+type Start = (u32, Rc<dyn AnyType>, Body, Ctx, Work);
+
 impl Inner {
     fn accept_call(&mut self, call: Incoming) {
         let reply = match call.reply_to {
@@ -366,7 +369,7 @@ impl Inner {
     }
 
     /// What is needed to start the next turn of an idle entity.
-    fn next_turn(&mut self, index: u32, shared: &Rc<Shared>) -> Option<(u32, Rc<dyn AnyType>, Body, Ctx, Work)> {
+    fn next_turn(&mut self, index: u32, shared: &Rc<Shared>) -> Option<Start> {
         let mut message = loop {
             let message = match self.slots[index as usize].life {
                 Life::Stopping(reason) => {

@@ -9,6 +9,7 @@ use std::task::Waker;
 use std::time::Duration;
 
 use bbq_wire::{Code, EntityId, Error, NodeUid, Result, Time};
+// tidy: looked up, never iterated
 use hashbrown::HashMap;
 use slab::Slab;
 
