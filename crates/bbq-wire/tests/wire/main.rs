@@ -2,8 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "tests; clippy.toml exempts only functions marked #[test]")]
 
+mod client;
 mod compat;
 mod frames;
+mod gate;
 mod mesh;
 mod session;
 mod strategies;

@@ -158,7 +158,6 @@ impl World {
             Output::State(State::Online { resumed, .. }) => self.counts.resumed += u64::from(resumed),
             Output::State(State::Resync) => {
                 self.counts.resyncs += 1;
-                self.client_requests.clear();
                 self.down.gap_allowed = true;
                 self.up.gap_allowed = true;
             }
