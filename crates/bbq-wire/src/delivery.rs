@@ -264,6 +264,7 @@ mod tests {
         (1..=5).for_each(|seq| assert_eq!(delivery.send(frame(1), &limits), Ok(seq)));
         assert_eq!(delivery.can_resume(1), Err(ResumeError::Lost));
         assert_eq!(delivery.can_resume(6), Err(ResumeError::Ahead));
+        assert!(delivery.resume(1).is_err() && delivery.resume(6).is_err());
         let seqs: Vec<u64> = delivery.resume(2).unwrap().map(|(seq, _)| seq).collect();
         assert_eq!(seqs, [3, 4, 5]);
         assert_eq!(delivery.resume(5).unwrap().count(), 0);

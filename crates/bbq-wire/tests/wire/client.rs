@@ -216,3 +216,17 @@ fn a_gap_or_an_impossible_ack_drops_the_connection() {
         assert_eq!(drain(&mut client)[0], Output::Disconnect);
     }
 }
+
+#[test]
+fn the_answer_to_a_request_of_a_lost_session_is_not_sent_in_the_next() {
+    let mut client = online(ClientConfig::default());
+    client.handle(Time::ZERO, Input::Frame(Frame::Req(Req { seq: 1, ..Req::default() })));
+    assert!(matches!(drain(&mut client)[..], [Output::Request { request: 1, .. }]));
+    client.handle(Time::ZERO, Input::Disconnected);
+    client.handle(Time::ZERO, Input::Connected);
+    client.handle(Time::ZERO, Input::Frame(Frame::Err(Error::new(Code::RESUME_FAILED, ""))));
+    client.handle(Time::ZERO, welcome(false, 0));
+    drain(&mut client);
+    client.handle(Time::ZERO, Input::Reply { request: 1, result: Ok(Bytes::new()) });
+    assert_eq!(drain(&mut client), []);
+}
