@@ -1,0 +1,262 @@
+//! How a process is set up: roles, addresses, directories. One structure for `App`, the `bbq` command and tests.
+//!
+//! Sources, later ones win: defaults, `BBQ_*` variables, command line.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bbq_core::mesh::Roles;
+
+/// Everything that a node can be told from outside. [`Options::default`] is a whole cluster in one process.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// What this process does. All of it by default.
+    pub roles: Roles,
+    /// Processes of different clusters refuse each other.
+    pub cluster: String,
+    /// Name of this node in logs, `bbq status` and placement.
+    pub name: String,
+    /// Where the center is. `None`: this process is its own center, in memory of the process.
+    pub center: Option<String>,
+    /// Where the center role listens.
+    pub center_listen: SocketAddr,
+    /// Where the gate role listens for clients.
+    pub gate_listen: SocketAddr,
+    /// Where this node listens for other nodes.
+    pub mesh_listen: SocketAddr,
+    /// Unix socket: of the proxy to go through (games and gates), or to offer (proxies).
+    pub sidecar: Option<PathBuf>,
+    /// PEM files of the gate's certificate chain and key.
+    pub tls: Option<(PathBuf, PathBuf)>,
+    /// Where state is kept. `None`: in memory.
+    pub data: Option<PathBuf>,
+    /// Worlds of the game role; 0 = one for each core.
+    pub worlds: u16,
+    /// Written when everything listens: JSON with every address.
+    pub ready_file: Option<PathBuf>,
+    /// Ends by itself after this.
+    pub run_for: Option<Duration>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            roles: Roles::CENTER | Roles::PROXY | Roles::GAME | Roles::GATE,
+            cluster: "dev".to_owned(),
+            name: String::new(),
+            center: None,
+            center_listen: SocketAddr::from(([127, 0, 0, 1], 4100)),
+            gate_listen: SocketAddr::from(([127, 0, 0, 1], 4000)),
+            mesh_listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            sidecar: None,
+            tls: None,
+            data: None,
+            worlds: 0,
+            ready_file: None,
+            run_for: None,
+        }
+    }
+}
+
+/// What is wrong with a setting.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct BadOption {
+    /// The option or variable.
+    pub name: String,
+    /// What is wrong and what would be right.
+    pub why: String,
+}
+
+impl fmt::Display for BadOption {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.name, self.why)
+    }
+}
+
+impl std::error::Error for BadOption {}
+
+/// Name, variable, argument and meaning of every setting: the table behind `--help` and the documentation.
+pub const SETTINGS: &[(&str, &str, &str, &str)] = &[
+    ("--role", "BBQ_ROLE", "ROLES", "center, proxy, game, gate, or several with commas; all by default"),
+    ("--cluster", "BBQ_CLUSTER", "NAME", "processes of different clusters refuse each other [dev]"),
+    ("--name", "BBQ_NAME", "NAME", "name of this node in logs and in `bbq status`"),
+    ("--center", "BBQ_CENTER", "HOST:PORT", "the center to join; without it this process is its own center"),
+    ("--center-listen", "BBQ_CENTER_LISTEN", "HOST:PORT", "where the center listens [127.0.0.1:4100]"),
+    ("--listen", "BBQ_LISTEN", "HOST:PORT", "where the gate listens for clients [127.0.0.1:4000]"),
+    ("--mesh-listen", "BBQ_MESH_LISTEN", "HOST:PORT", "where this node listens for other nodes [127.0.0.1:0]"),
+    ("--sidecar", "BBQ_SIDECAR", "PATH", "Unix socket of the proxy to go through, or to offer"),
+    ("--tls-cert", "BBQ_TLS_CERT", "PEM", "certificate chain of the gate; with --tls-key"),
+    ("--tls-key", "BBQ_TLS_KEY", "PEM", "private key of the gate"),
+    ("--data", "BBQ_DATA", "DIR", "where state is kept; in memory without it"),
+    ("--worlds", "BBQ_WORLDS", "N", "worlds of a game; 0 = one for each core [0]"),
+    ("--ready-file", "BBQ_READY_FILE", "PATH", "written when everything listens: JSON with every address"),
+    ("--for", "BBQ_FOR", "DURATION", "ends by itself after this (10s, 5m)"),
+];
+
+impl Options {
+    /// Settings from variables and arguments (without the program's name).
+    ///
+    /// # Errors
+    /// The first setting that is unknown, lacks its value or has a bad one.
+    pub fn parse(
+        variables: impl Fn(&str) -> Option<String>,
+        arguments: impl IntoIterator<Item = String>,
+    ) -> Result<Self, BadOption> {
+        let mut options = Self::default();
+        for (_, variable, _, _) in SETTINGS {
+            if let Some(value) = variables(variable) {
+                options.set(variable, &value)?;
+            }
+        }
+        let mut arguments = arguments.into_iter();
+        while let Some(argument) = arguments.next() {
+            let (name, value) = match argument.split_once('=') {
+                Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
+                None => (argument, None),
+            };
+            let known = SETTINGS.iter().any(|setting| setting.0 == name);
+            if !known {
+                return Err(bad(&name, "no such option; --help lists them"));
+            }
+            let value = value.or_else(|| arguments.next()).ok_or_else(|| bad(&name, "a value is missing"))?;
+            options.set(&name, &value)?;
+        }
+        options.check()
+    }
+
+    fn set(&mut self, name: &str, value: &str) -> Result<(), BadOption> {
+        let setting = SETTINGS.iter().find(|setting| setting.0 == name || setting.1 == name);
+        let Some((option, ..)) = setting else { return Err(bad(name, "no such option; --help lists them")) };
+        let address = || {
+            value.parse::<SocketAddr>().map_err(|_| bad(name, &format!("`{value}` is not an address such as 127.0.0.1:4000")))
+        };
+        match *option {
+            "--role" => self.roles = roles(value).map_err(|why| bad(name, &why))?,
+            "--cluster" => value.clone_into(&mut self.cluster),
+            "--name" => value.clone_into(&mut self.name),
+            "--center" => self.center = Some(value.to_owned()),
+            "--center-listen" => self.center_listen = address()?,
+            "--listen" => self.gate_listen = address()?,
+            "--mesh-listen" => self.mesh_listen = address()?,
+            "--sidecar" => self.sidecar = Some(value.into()),
+            "--tls-cert" => self.tls.get_or_insert_default().0 = value.into(),
+            "--tls-key" => self.tls.get_or_insert_default().1 = value.into(),
+            "--data" => self.data = Some(value.into()),
+            "--worlds" => {
+                self.worlds = value.parse().map_err(|_| bad(name, &format!("`{value}` is not a number up to 65535")))?;
+            }
+            "--ready-file" => self.ready_file = Some(value.into()),
+            "--for" => self.run_for = Some(duration(value).ok_or_else(|| bad(name, &format!("`{value}` is not a duration such as 10s, 5m, 500ms")))?),
+            _ => return Err(bad(name, "no such option; --help lists them")),
+        }
+        Ok(())
+    }
+
+    fn check(self) -> Result<Self, BadOption> {
+        let only_center = |roles: Roles| roles.contains(Roles::CENTER);
+        if self.center.is_none() && !only_center(self.roles) {
+            return Err(bad("--center", "a process without the center role must be told where the center is"));
+        }
+        if let Some((cert, key)) = &self.tls
+            && (cert.as_os_str().is_empty() || key.as_os_str().is_empty())
+        {
+            return Err(bad("--tls-cert", "--tls-cert and --tls-key go together"));
+        }
+        Ok(self)
+    }
+
+    /// Worlds to run: the setting, or one for each core.
+    #[must_use]
+    pub fn world_count(&self) -> u16 {
+        match self.worlds {
+            0 => std::thread::available_parallelism().map_or(1, |cores| u16::try_from(cores.get()).unwrap_or(1)),
+            count => count,
+        }
+    }
+}
+
+/// Parses `game,gate`.
+///
+/// # Errors
+/// Names the word that is no role.
+pub fn roles(text: &str) -> Result<Roles, String> {
+    text.split(',').map(str::trim).try_fold(Roles::default(), |roles, word| match word {
+        "center" => Ok(roles | Roles::CENTER),
+        "proxy" => Ok(roles | Roles::PROXY),
+        "game" => Ok(roles | Roles::GAME),
+        "gate" => Ok(roles | Roles::GATE),
+        "all" => Ok(Options::default().roles),
+        other => Err(format!("`{other}` is not a role: center, proxy, game, gate or all")),
+    })
+}
+
+/// Parses `500ms`, `10s`, `5m`, `2h`; a bare number is seconds.
+#[must_use]
+pub fn duration(text: &str) -> Option<Duration> {
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let number: u64 = number.parse().ok()?;
+    let millis = match unit {
+        "ms" => 1,
+        "s" | "" => 1000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        _ => return None,
+    };
+    Some(Duration::from_millis(number.checked_mul(millis)?))
+}
+
+fn bad(name: &str, why: &str) -> BadOption {
+    BadOption { name: name.to_owned(), why: why.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(arguments: &[&str]) -> Result<Options, BadOption> {
+        Options::parse(|_| None, arguments.iter().map(|&argument| argument.to_owned()))
+    }
+
+    #[test]
+    fn nothing_at_all_is_a_whole_cluster() {
+        let options = parse(&[]).expect("the default");
+        assert!(options.roles.contains(Roles::CENTER | Roles::PROXY | Roles::GAME | Roles::GATE));
+    }
+
+    #[test]
+    fn every_setting_in_the_table_can_be_set() {
+        for (option, variable, _, _) in SETTINGS {
+            let value = match *option {
+                "--role" => "center,gate",
+                "--center-listen" | "--listen" | "--mesh-listen" => "127.0.0.1:1",
+                "--worlds" => "2",
+                "--for" => "10s",
+                _ => "x",
+            };
+            let pair = |name| [(name, value), ("--tls-cert", "c"), ("--tls-key", "k")];
+            let arguments = pair(option).iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>();
+            assert!(Options::parse(|_| None, arguments).is_ok(), "{option}");
+            let from_variable = Options::parse(|name| (name == *variable).then(|| value.to_owned()), ["--tls-cert=c".into(), "--tls-key=k".into()]);
+            assert!(from_variable.is_ok(), "{variable}");
+        }
+    }
+
+    #[test]
+    fn mistakes_name_the_option_and_the_way_out() {
+        for (arguments, words) in [
+            (&["--rolle", "game"][..], "no such option"),
+            (&["--role"], "value is missing"),
+            (&["--role", "gamer"], "`gamer` is not a role"),
+            (&["--role", "game"], "where the center is"),
+            (&["--listen", "4000"], "not an address"),
+            (&["--for", "soon"], "not a duration"),
+            (&["--tls-cert", "a.pem"], "go together"),
+        ] {
+            let error = parse(arguments).expect_err("a mistake").to_string();
+            assert!(error.contains(words), "{error}");
+        }
+    }
+}
