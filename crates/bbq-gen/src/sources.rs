@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
+use miette::Diagnostic as _;
 use protox::file::{ChainFileResolver, File, FileResolver, GoogleFileResolver, IncludeFileResolver};
 use protox::prost_reflect::FileDescriptor;
 
@@ -62,7 +63,7 @@ impl Sources {
     }
 
     fn place(&self, error: &protox::Error) -> (Location, String) {
-        let message = error.to_string();
+        let message = with_causes(error);
         if let Some((importer, imported)) = cycle(&message) {
             return (self.place_of_import(importer, imported), message);
         }
@@ -93,6 +94,20 @@ impl Sources {
             }
         }
         at
+    }
+}
+
+/// The message with those of its causes, which hold what is wrong inside an option, and the advice of the compiler.
+fn with_causes(error: &protox::Error) -> String {
+    let mut message = error.to_string();
+    let mut cause = error.diagnostic_source();
+    while let Some(why) = cause {
+        message = format!("{message}: {why}");
+        cause = why.diagnostic_source();
+    }
+    match error.help() {
+        Some(help) => format!("{message} ({help})"),
+        None => message,
     }
 }
 

@@ -1,0 +1,3 @@
+//! TypeScript for a schema.
+/// x
+pub fn typescript() {}
