@@ -28,32 +28,41 @@ impl<M: Message + Clone + Send + 'static> AnyMessage for M {
     }
 }
 
+/// A body that came over a socket. Boxed like the typed ones, so that a payload is two words.
+struct Raw(Bytes);
+
+impl AnyMessage for Raw {
+    fn encode(&self) -> Bytes {
+        self.0.clone()
+    }
+
+    fn into_any(self: Box<Self>) -> Box<dyn Any> {
+        self
+    }
+
+    fn copy(&self) -> Box<dyn AnyMessage> {
+        Box::new(Self(self.0.clone()))
+    }
+}
+
 /// A request or reply body. Cheap to move; encoded only when it leaves the process.
 #[derive(Default)]
-pub struct Payload(Body);
-
-#[derive(Default)]
-enum Body {
-    #[default]
-    Empty,
-    Typed(Box<dyn AnyMessage>),
-    Bytes(Bytes),
-}
+pub struct Payload(Option<Box<dyn AnyMessage>>);
 
 impl Payload {
     /// The body of `google.protobuf.Empty`.
-    pub const EMPTY: Self = Self(Body::Empty);
+    pub const EMPTY: Self = Self(None);
 
     /// Wraps a message without encoding it.
     #[must_use]
     pub fn of<M: Message + Clone + Send + 'static>(message: M) -> Self {
-        Self(Body::Typed(Box::new(message)))
+        Self(Some(Box::new(message)))
     }
 
     /// A body that came over a socket; it is checked when somebody takes it.
     #[must_use]
     pub fn from_bytes(bytes: Bytes) -> Self {
-        if bytes.is_empty() { Self::EMPTY } else { Self(Body::Bytes(bytes)) }
+        if bytes.is_empty() { Self::EMPTY } else { Self(Some(Box::new(Raw(bytes)))) }
     }
 
     /// Nothing inside: a reply to a method that returns `Empty`. For generated code.
@@ -67,14 +76,14 @@ impl Payload {
     /// # Errors
     /// `INVALID_ARGUMENT` when the bytes are not a valid `M`, `INTERNAL` when it is a message of another type.
     pub fn take<M: Message + Clone + Send + 'static>(self) -> Result<M> {
-        match self.0 {
-            Body::Empty => Ok(M::default()),
-            Body::Typed(message) => match message.into_any().downcast::<M>() {
-                Ok(message) => Ok(*message),
+        let Some(message) = self.0 else { return Ok(M::default()) };
+        match message.into_any().downcast::<M>() {
+            Ok(message) => Ok(*message),
+            Err(other) => match other.downcast::<Raw>() {
+                Ok(raw) => M::decode_from_slice(&raw.0)
+                    .map_err(|why| Error::new(Code::INVALID_ARGUMENT, format!("not a valid message: {why}"))),
                 Err(_) => Err(Error::new(Code::INTERNAL, "the message has another type than the method declares")),
             },
-            Body::Bytes(bytes) => M::decode_from_slice(&bytes)
-                .map_err(|why| Error::new(Code::INVALID_ARGUMENT, format!("not a valid message: {why}"))),
         }
     }
 
@@ -89,21 +98,13 @@ impl Payload {
     /// The encoded message.
     #[must_use]
     pub fn into_bytes(self) -> Bytes {
-        match self.0 {
-            Body::Empty => Bytes::new(),
-            Body::Typed(message) => message.encode(),
-            Body::Bytes(bytes) => bytes,
-        }
+        self.0.map_or_else(Bytes::new, |message| message.encode())
     }
 }
 
 impl Clone for Payload {
     fn clone(&self) -> Self {
-        Self(match &self.0 {
-            Body::Empty => Body::Empty,
-            Body::Typed(message) => Body::Typed(message.copy()),
-            Body::Bytes(bytes) => Body::Bytes(bytes.clone()),
-        })
+        Self(self.0.as_ref().map(|message| message.copy()))
     }
 }
 
@@ -117,9 +118,8 @@ impl PartialEq for Payload {
 impl fmt::Debug for Payload {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            Body::Empty => f.write_str("Payload(empty)"),
-            Body::Typed(message) => write!(f, "Payload(typed, {} bytes)", message.encode().len()),
-            Body::Bytes(bytes) => write!(f, "Payload({} bytes)", bytes.len()),
+            None => f.write_str("Payload(empty)"),
+            Some(message) => write!(f, "Payload({} bytes)", message.encode().len()),
         }
     }
 }

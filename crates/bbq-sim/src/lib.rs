@@ -1,1 +1,21 @@
-//! Deterministic cluster simulator for gobbq.
+//! A cluster in one thread: the machines of `bbq-core` joined by a simulated network, store and clock.
+//!
+//! Everything that happens is drawn from one seed, so a seed replays the whole cluster: two runs with the same seed
+//! have the same [`Sim::trace`]. Handlers run unchanged; what they ask of the outside through `ctx.external(name, ..)`
+//! is answered by scripts.
+//!
+//! ```text
+//!   Sim ── queue of events by time ──► node: worlds + mesh ──► network (delay, cuts) ──► queue
+//!    └ faults by seed: cut a link, kill and restart a node, slow or failing store
+//! ```
+//! What it never does: read a clock, start a thread, open a socket.
+
+mod random;
+mod trace;
+mod network;
+mod node;
+mod sim;
+
+pub use network::Network;
+pub use random::Random;
+pub use sim::{Faults, Settings, Sim, Timeout};

@@ -19,7 +19,6 @@ use crate::desc::ServiceDesc;
 use crate::payload::Payload;
 
 /// What a call inherits from the turn that makes it.
-#[derive(Clone)]
 pub(crate) struct Caller {
     pub(crate) shared: Rc<Shared>,
     pub(crate) task: (u32, u32),
@@ -30,24 +29,26 @@ pub(crate) struct Caller {
 
 /// Access to one entity. Generated `XxxRef` types wrap it.
 #[derive(Clone)]
-pub struct EntityHandle {
-    caller: Caller,
+pub struct EntityHandle(Rc<Place>);
+
+struct Place {
+    caller: Rc<Caller>,
     id: EntityId,
     /// Where the entity was found last time, with its generation: saves the lookup.
-    cached: Cell<(u32, u32)>,
+    found: Cell<(u32, u32)>,
 }
 
 /// Access to a service. Generated `XxxRef` types wrap it.
 #[derive(Clone)]
 pub struct ServiceHandle {
-    caller: Caller,
+    caller: Rc<Caller>,
     affinity: Option<u64>,
 }
 
 /// Access to a session or a group of sessions. Generated `XxxRef` types wrap it.
 #[derive(Clone)]
 pub struct ClientHandle {
-    caller: Caller,
+    caller: Rc<Caller>,
     to: ClientTarget,
 }
 
@@ -84,14 +85,14 @@ pub trait ClientStub {
 }
 
 impl EntityHandle {
-    pub(crate) fn new(caller: Caller, id: EntityId) -> Self {
-        Self { caller, id, cached: Cell::new((NONE, 0)) }
+    pub(crate) fn new(caller: Rc<Caller>, id: EntityId) -> Self {
+        Self(Rc::new(Place { caller, id, found: Cell::new((NONE, 0)) }))
     }
 
     /// Whom it addresses.
     #[must_use]
     pub fn id(&self) -> &EntityId {
-        &self.id
+        &self.0.id
     }
 
     /// Prepares a call of the method with this index. For generated code.
@@ -107,7 +108,7 @@ impl EntityHandle {
 }
 
 impl ServiceHandle {
-    pub(crate) fn new(caller: Caller, affinity: Option<u64>) -> Self {
+    pub(crate) fn new(caller: Rc<Caller>, affinity: Option<u64>) -> Self {
         Self { caller, affinity }
     }
 
@@ -124,7 +125,7 @@ impl ServiceHandle {
 }
 
 impl ClientHandle {
-    pub(crate) fn new(caller: Caller, to: ClientTarget) -> Self {
+    pub(crate) fn new(caller: Rc<Caller>, to: ClientTarget) -> Self {
         Self { caller, to }
     }
 
@@ -142,7 +143,7 @@ impl ClientHandle {
 
 impl fmt::Debug for EntityHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.id, f)
+        fmt::Debug::fmt(&self.0.id, f)
     }
 }
 
@@ -168,9 +169,9 @@ enum To {
 }
 
 impl To {
-    fn caller(&self) -> &Caller {
+    fn caller(&self) -> &Rc<Caller> {
         match self {
-            Self::Entity(handle) => &handle.caller,
+            Self::Entity(handle) => &handle.0.caller,
             Self::Service(handle) => &handle.caller,
             Self::Client(handle) => &handle.caller,
         }
@@ -236,7 +237,7 @@ impl<R> Call<R> {
     fn outgoing(&self, inner: &Inner, body: Payload, op: Option<(u32, u32)>, deadline: Time) -> Outgoing {
         let caller = self.to.caller();
         let (target, affinity) = match &self.to {
-            To::Entity(handle) => (Target::Entity(handle.id.clone()), None),
+            To::Entity(handle) => (Target::Entity(handle.0.id.clone()), None),
             To::Service(handle) => (Target::Service(self.desc.type_id()), handle.affinity),
             To::Client(_) => unreachable!("calls on clients leave through to_client"),
         };
@@ -329,12 +330,13 @@ impl<R> Call<R> {
 }
 
 fn find(inner: &mut Inner, handle: &EntityHandle) -> Option<u32> {
-    let (index, generation) = handle.cached.get();
+    let place = &*handle.0;
+    let (index, generation) = place.found.get();
     if inner.slots.get(index as usize).is_some_and(|slot| slot.generation == generation) {
         return Some(index);
     }
-    let index = inner.find(&handle.id).or_else(|| inner.activate_solo(&handle.id))?;
-    handle.cached.set((index, inner.slots[index as usize].generation));
+    let index = inner.find(&place.id).or_else(|| inner.activate_solo(&place.id))?;
+    place.found.set((index, inner.slots[index as usize].generation));
     Some(index)
 }
 

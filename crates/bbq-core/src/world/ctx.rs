@@ -1,5 +1,6 @@
 //! What a handler can do: its context.
 
+use std::cell::{Cell, OnceCell};
 use std::fmt;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -42,8 +43,10 @@ pub struct Ctx {
     id: Option<EntityId>,
     deadline: Time,
     meta: Option<Rc<Meta>>,
+    /// Made by the first call of the turn.
+    caller: OnceCell<Rc<Caller>>,
     /// Set for the context of a reentrant call, whose answer is not the turn's.
-    reentrant: std::cell::Cell<Option<Reply>>,
+    reentrant: Cell<Option<Box<Reply>>>,
 }
 
 impl Ctx {
@@ -55,21 +58,24 @@ impl Ctx {
         deadline: Time,
         meta: Option<Rc<Meta>>,
     ) -> Self {
-        Self { shared, task, slot, id, deadline, meta, reentrant: std::cell::Cell::new(None) }
+        Self { shared, task, slot, id, deadline, meta, caller: OnceCell::new(), reentrant: Cell::new(None) }
     }
 
     fn inner<R>(&self, with: impl FnOnce(&mut Inner) -> R) -> R {
         with(&mut self.shared.inner.borrow_mut())
     }
 
-    fn caller(&self) -> Caller {
-        Caller {
-            shared: Rc::clone(&self.shared),
-            task: self.task,
-            me: self.id.clone(),
-            deadline: self.deadline,
-            meta: self.meta.clone(),
-        }
+    fn caller(&self) -> Rc<Caller> {
+        let make = || {
+            Rc::new(Caller {
+                shared: Rc::clone(&self.shared),
+                task: self.task,
+                me: self.id.clone(),
+                deadline: self.deadline,
+                meta: self.meta.clone(),
+            })
+        };
+        Rc::clone(self.caller.get_or_init(make))
     }
 
     // ---- who and when ----------------------------------------------------------------------------------------
@@ -209,7 +215,7 @@ impl Ctx {
     pub fn redirect<R>(&self, call: Call<R>) -> Result<R> {
         let mut inner = self.shared.inner.borrow_mut();
         let reply = match self.reentrant.take() {
-            Some(reply) => reply,
+            Some(reply) => *reply,
             None => inner
                 .tasks
                 .get_mut(self.task.0 as usize)
@@ -494,7 +500,7 @@ impl Ctx {
             });
             let Some(op) = started? else { return Ok(()) };
             let Outcome::Store(reply) = self.wait(op).await else { continue };
-            match reply {
+            match *reply {
                 StoreReply::Committed { version } => {
                     self.inner(|inner| {
                         let slot = &mut inner.slots[self.slot as usize];
@@ -524,8 +530,9 @@ impl Ctx {
     pub(crate) fn finish(&self, result: Result<Payload>) {
         self.inner(|inner| {
             let task = &mut inner.tasks[self.task.0 as usize];
-            let (reply, outbox) = (std::mem::take(&mut task.reply), std::mem::take(&mut task.outbox));
-            if !outbox.is_empty() && inner.slots.get(self.slot as usize).is_none_or(|slot| !slot.fenced) {
+            let (reply, outbox) = (std::mem::take(&mut task.reply), task.outbox.take());
+            if let Some(outbox) = outbox
+                && inner.slots.get(self.slot as usize).is_none_or(|slot| !slot.fenced) {
                 outbox.into_iter().for_each(|effect| inner.run_effect(effect));
             }
             if let Err(error) = &result
@@ -555,14 +562,15 @@ impl Ctx {
             id: self.id.clone(),
             deadline: message.deadline,
             meta: message.meta,
-            reentrant: std::cell::Cell::new(Some(message.reply)),
+            caller: OnceCell::new(),
+            reentrant: Cell::new(Some(Box::new(message.reply))),
         };
         Some((ctx, usize::from(method), body))
     }
 
     pub(crate) fn answer_reentrant(&self, result: Result<Payload>) {
         if let Some(reply) = self.reentrant.take() {
-            self.inner(|inner| inner.deliver(reply, result));
+            self.inner(|inner| inner.deliver(*reply, result));
         }
     }
 

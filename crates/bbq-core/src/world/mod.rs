@@ -134,7 +134,7 @@ impl World {
                 }
                 None => {
                     let (op, generation) = unpack(op.0);
-                    inner.complete(op, generation, Outcome::Store(reply));
+                    inner.complete(op, generation, Outcome::Store(Box::new(reply)));
                 }
             },
             Input::JobDone(op, result) => {
@@ -201,8 +201,7 @@ impl World {
         let Some((task, table, body, ctx, work)) = inner.next_turn(index, &self.shared) else { return };
         drop(inner);
         let turn = table.turn(Some(body), ctx, work);
-        self.shared.inner.borrow_mut().tasks[task as usize].turn = Some(turn);
-        self.poll_task(task);
+        self.poll_turn(task, turn);
     }
 
     /// Makes an entity out of what the Store returned; `on_init` is its first turn.
@@ -244,8 +243,14 @@ impl World {
             let Some(row) = inner.tasks.get_mut(task as usize) else { return };
             (row.turn.take(), row.start.take())
         };
-        let turn = turn.or_else(|| start.map(|(work, deadline)| self.service_turn(task, work, deadline)));
-        let Some(mut turn) = turn else { return };
+        let turn = turn.or_else(|| start.map(|start| self.service_turn(task, start.0, start.1)));
+        if let Some(turn) = turn {
+            self.poll_turn(task, turn);
+        }
+    }
+
+    /// Polls the turn of the current task once.
+    fn poll_turn(&mut self, task: u32, mut turn: glue::Turn) {
         let mut context = Context::from_waker(Waker::noop());
         let polled = catch_unwind(AssertUnwindSafe(|| turn.as_mut().poll(&mut context)));
         match polled {
@@ -395,6 +400,7 @@ impl Inner {
         let task = self.new_task(index, u16::MAX, &mut message);
         let (deadline, meta) = (message.deadline, self.tasks[task.0 as usize].meta.clone());
         self.stats.turns += 1;
+        self.current = task.0;
         let now = self.now;
         let slot = &mut self.slots[index as usize];
         slot.task = task.0;
@@ -424,7 +430,7 @@ impl Inner {
         *running += 1;
         self.stats.turns += 1;
         let task = self.new_task(NONE, kind, &mut message);
-        self.tasks[task.0 as usize].start = Some((message.work, message.deadline));
+        self.tasks[task.0 as usize].start = Some(Box::new((message.work, message.deadline)));
         self.schedule(task.0);
         Ok(())
     }

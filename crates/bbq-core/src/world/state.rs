@@ -204,7 +204,7 @@ pub(crate) enum Repeat {
 pub(crate) struct Task {
     pub(crate) turn: Option<Turn>,
     /// A service call that has not begun: its future is made when it is first polled.
-    pub(crate) start: Option<(Work, Time)>,
+    pub(crate) start: Option<Box<(Work, Time)>>,
     /// The entity whose turn it is, or [`NONE`].
     pub(crate) slot: u32,
     /// The service that runs it, or `u16::MAX`.
@@ -217,7 +217,7 @@ pub(crate) struct Task {
     pub(crate) reply: Reply,
     pub(crate) meta: Option<Rc<Meta>>,
     /// Effects of a turn whose state is stored at its end: they leave after the commit.
-    pub(crate) outbox: Vec<Effect>,
+    pub(crate) outbox: Option<Box<Vec<Effect>>>,
 }
 
 /// A message that nobody waits for.
@@ -229,7 +229,7 @@ pub(crate) enum Effect {
 /// What an operation brought.
 pub(crate) enum Outcome {
     Reply(Result<Payload>),
-    Store(StoreReply),
+    Store(Box<StoreReply>),
     Job(Result<Opaque>),
     Fired,
 }
@@ -618,7 +618,7 @@ impl Inner {
             parent: message.parent,
             reply: std::mem::take(&mut message.reply),
             meta: message.meta.take(),
-            outbox: Vec::new(),
+            outbox: None,
         });
         (index as u32, generation)
     }
@@ -662,7 +662,7 @@ impl Inner {
 
     pub(crate) fn effect(&mut self, task: u32, effect: Effect) {
         if self.holds_effects(task) {
-            self.tasks[task as usize].outbox.push(effect);
+            self.tasks[task as usize].outbox.get_or_insert_default().push(effect);
         } else {
             self.run_effect(effect);
         }

@@ -1,0 +1,549 @@
+//! The simulation: a queue of events by time, and the surroundings of the nodes.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bbq_core::mesh::{self, NodeInfo, Roles, SlotOwner, View};
+use bbq_core::store::{self, MemoryStore};
+use bbq_core::world::{Config, Ctx, Definition, Input, Job, OpId, Opaque, StoreReply, StoreRequest};
+use bbq_wire::id::SLOTS;
+use bbq_wire::mesh::{Checksum, MeshFrame};
+use bbq_wire::{Code, EntityId, Error, NodeUid, Time};
+
+use crate::network::{End, Links, Network};
+use crate::node::{Node, Wish};
+use crate::random::Random;
+use crate::trace::Trace;
+
+/// A failed dial is tried again after this.
+const REDIAL: Duration = Duration::from_millis(200);
+/// How long [`Sim::run`] waits, in simulated time.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// How a simulation is set up.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Everything follows from it.
+    pub seed: u64,
+    /// How many nodes there are; each is a game and holds directory slots.
+    pub nodes: usize,
+    /// Worlds in each.
+    pub worlds: u16,
+    /// The network.
+    pub network: Network,
+    /// What goes wrong, and how often.
+    pub faults: Faults,
+    /// Time between the death of a node and the news of it, at most.
+    pub detection: Duration,
+    /// Settings of the worlds.
+    pub world: Config,
+}
+
+/// Mean time between faults of each kind; `None` = never.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Faults {
+    /// A link is cut; what is on its way is lost.
+    pub cut: Option<Duration>,
+    /// A node dies, and comes back as a new incarnation.
+    pub kill: Option<Duration>,
+    /// A store request fails without effect, and may be tried again.
+    pub store: Option<Duration>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            seed: 1,
+            nodes: 1,
+            worlds: 1,
+            network: Network::default(),
+            faults: Faults::default(),
+            detection: Duration::from_secs(3),
+            world: Config::default(),
+        }
+    }
+}
+
+/// What was waited for did not happen in time.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Timeout(pub Time);
+
+impl fmt::Display for Timeout {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "nothing came of it by {:?} of simulated time", self.0)
+    }
+}
+
+impl std::error::Error for Timeout {}
+
+#[derive(Debug)]
+enum Event {
+    Wake(usize),
+    Frame(End, Box<MeshFrame>),
+    LinkUp(End, usize),
+    LinkDown(End),
+    Dial(usize, NodeUid),
+    View(usize, Arc<View>),
+    Store(usize, NodeUid, u16, OpId, StoreRequest),
+    StoreReply(usize, NodeUid, u16, OpId, Box<StoreReply>),
+    Fault(Fault),
+    Start(usize),
+    Detected(usize, NodeUid),
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Fault {
+    Cut,
+    Kill,
+    Store,
+}
+
+type Script = Box<dyn FnMut() -> Opaque>;
+
+/// See the crate documentation.
+pub struct Sim {
+    settings: Settings,
+    definitions: Vec<Definition>,
+    random: Random,
+    now: Time,
+    queue: BTreeMap<(Time, u64), Event>,
+    last_event: u64,
+    nodes: Vec<Node>,
+    links: Links,
+    store: MemoryStore,
+    view: View,
+    trace: Trace,
+    scripts: BTreeMap<&'static str, Script>,
+    store_failures: u32,
+    incarnations: u64,
+}
+
+impl fmt::Debug for Sim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Sim(seed {}, {:?}, {} events)", self.settings.seed, self.now, self.trace.events())
+    }
+}
+
+impl Sim {
+    /// A cluster of `settings.nodes` nodes that serve these types, up and joined.
+    #[must_use]
+    pub fn new(settings: Settings, definitions: &[Definition]) -> Self {
+        let slots = vec![SlotOwner::default(); usize::from(SLOTS)];
+        let mut sim = Self {
+            random: Random::new(settings.seed),
+            definitions: definitions.to_vec(),
+            now: Time::ZERO,
+            queue: BTreeMap::new(),
+            last_event: 0,
+            nodes: Vec::new(),
+            links: Links::default(),
+            store: MemoryStore::new(),
+            view: View { slots, ..View::default() },
+            trace: Trace::default(),
+            scripts: BTreeMap::new(),
+            store_failures: 0,
+            incarnations: 0,
+            settings,
+        };
+        for index in 0..sim.settings.nodes.max(1) {
+            sim.start(index);
+        }
+        sim.publish();
+        for fault in [Fault::Cut, Fault::Kill, Fault::Store] {
+            sim.schedule_fault(fault);
+        }
+        sim
+    }
+
+    /// Simulated time since the start.
+    #[must_use]
+    pub fn now(&self) -> Time {
+        self.now
+    }
+
+    /// A hash of all that happened so far; the same for the same seed.
+    #[must_use]
+    pub fn trace(&self) -> u64 {
+        self.trace.hash()
+    }
+
+    /// How many events there were so far.
+    #[must_use]
+    pub fn events(&self) -> u64 {
+        self.trace.events()
+    }
+
+    /// Nodes that are up.
+    #[must_use]
+    pub fn alive(&self) -> Vec<usize> {
+        (0..self.nodes.len()).filter(|&index| self.nodes[index].alive).collect()
+    }
+
+    /// On which living nodes the entity is, with the epochs of the copies. More than one is a bug, unless the older
+    /// ones can no longer write.
+    #[must_use]
+    pub fn copies(&self, id: &EntityId) -> Vec<(usize, u64)> {
+        let living = self.nodes.iter().enumerate().filter(|(_, node)| node.alive);
+        living
+            .flat_map(|(index, node)| {
+                let here = node.worlds.iter().flat_map(|world| world.entities());
+                here.filter(|(other, _)| other == id).map(move |(_, epoch)| (index, epoch))
+            })
+            .collect()
+    }
+
+    /// The stored state of an entity.
+    #[must_use]
+    pub fn stored(&self, id: &EntityId) -> Option<bytes::Bytes> {
+        self.store.records().find(|(other, _)| *other == id).and_then(|(_, record)| record.state.clone())
+    }
+
+    /// Answers `ctx.external(name, ..)`: the future itself is never run.
+    pub fn script<T: Send + 'static>(&mut self, name: &'static str, mut answer: impl FnMut() -> T + 'static) {
+        self.scripts.insert(name, Box::new(move || Opaque(Box::new(answer()))));
+    }
+
+    /// Runs a future in a world of the first living node, beside whatever else happens there.
+    pub fn spawn<F: Future<Output = ()> + 'static>(&mut self, task: impl FnOnce(Ctx) -> F) {
+        let Some(&index) = self.alive().first() else { return };
+        self.spawn_on(index, task);
+    }
+
+    /// Runs a future in a world of this node. It ends with the node.
+    pub fn spawn_on<F: Future<Output = ()> + 'static>(&mut self, index: usize, task: impl FnOnce(Ctx) -> F) {
+        let now = self.now;
+        if let Some(node) = self.nodes.get_mut(index).filter(|node| node.alive) {
+            node.worlds[0].spawn(now, task);
+            self.settle(index);
+        }
+    }
+
+    /// Runs a future in a world of the first living node and time until it is done.
+    ///
+    /// # Errors
+    /// [`Timeout`] when it is not done within two simulated minutes, or its node died.
+    pub fn run<T: 'static, F: Future<Output = T> + 'static>(
+        &mut self,
+        task: impl FnOnce(Ctx) -> F,
+    ) -> Result<T, Timeout> {
+        let done = Rc::new(RefCell::new(None));
+        let out = Rc::clone(&done);
+        self.spawn(move |ctx| {
+            let future = task(ctx);
+            async move {
+                let value = future.await;
+                *out.borrow_mut() = Some(value);
+            }
+        });
+        let until = self.now + PATIENCE;
+        loop {
+            if let Some(value) = done.borrow_mut().take() {
+                return Ok(value);
+            }
+            if !self.step(until) {
+                return Err(Timeout(self.now));
+            }
+        }
+    }
+
+    /// Lets time pass.
+    pub fn advance(&mut self, duration: Duration) {
+        let until = self.now + duration;
+        while self.step(until) {}
+    }
+
+    /// From now on nothing goes wrong any more.
+    pub fn stop_faults(&mut self) {
+        self.settings.faults = Faults::default();
+        self.store_failures = 0;
+    }
+
+    /// Kills a node. The others hear of it after the detection time.
+    pub fn kill(&mut self, index: usize) {
+        let uid = self.nodes[index].uid;
+        self.nodes[index].alive = false;
+        self.trace.event(self.now, "kill", &[index as u8]);
+        for end in self.links.of(index) {
+            self.cut(end);
+        }
+        let after = self.random.between(Duration::from_millis(100), self.settings.detection);
+        self.at(self.now + after, Event::Detected(index, uid));
+    }
+
+    /// Starts a dead node again, as a new incarnation.
+    pub fn restart(&mut self, index: usize) {
+        if !self.nodes[index].alive {
+            let old = self.nodes[index].uid;
+            self.view.nodes.remove(&old);
+            self.start(index);
+            self.publish();
+        }
+    }
+
+    /// Saves and stops the entities of a node, and then the node.
+    pub fn drain(&mut self, index: usize) {
+        let uid = self.nodes[index].uid;
+        if let Some(info) = self.view.nodes.get_mut(&uid) {
+            info.draining = true;
+        }
+        self.publish();
+        for world in 0..self.settings.worlds {
+            self.nodes[index].to_world(self.now, world, Input::Drain);
+        }
+        self.settle(index);
+        let until = self.now + PATIENCE;
+        while self.nodes[index].drained < self.settings.worlds && self.step(until) {}
+        self.kill(index);
+    }
+
+    // ---- the inside ------------------------------------------------------------------------------------------
+
+    fn at(&mut self, time: Time, event: Event) {
+        self.last_event += 1;
+        self.queue.insert((time.max(self.now), self.last_event), event);
+    }
+
+    /// Handles the next event at or before `until`; otherwise moves the clock there and says false.
+    fn step(&mut self, until: Time) -> bool {
+        match self.queue.first_key_value() {
+            Some((&(time, _), _)) if time <= until => {
+                self.now = time;
+                if let Some((_, event)) = self.queue.pop_first() {
+                    self.happen(event);
+                }
+                true
+            }
+            _ => {
+                self.now = until;
+                false
+            }
+        }
+    }
+
+    fn happen(&mut self, event: Event) {
+        let now = self.now;
+        match event {
+            Event::Wake(index) => {
+                if self.nodes[index].wake.is_some_and(|wake| wake <= now) {
+                    self.nodes[index].wake = None;
+                    self.with(index, |node| node.tick(now));
+                }
+            }
+            Event::Frame(to, frame) => {
+                if self.links.is_up(to) {
+                    self.trace.event(now, "frame", &frame.to_bytes(Checksum::None).unwrap_or_default());
+                    let input = mesh::Input::Frame { link: to.link, frame: *frame };
+                    self.with(to.node, |node| node.to_mesh(now, input));
+                }
+            }
+            Event::LinkUp(end, peer) => {
+                if self.links.is_up(end) {
+                    self.trace.debug(now, &("up", end));
+                    let peer = self.nodes[peer].uid;
+                    let roles = Roles::GAME | Roles::PROXY;
+                    let input = mesh::Input::LinkUp { link: end.link, peer, roles };
+                    self.with(end.node, |node| node.to_mesh(now, input));
+                }
+            }
+            Event::LinkDown(end) => {
+                self.trace.debug(now, &("down", end));
+                self.with(end.node, |node| node.to_mesh(now, mesh::Input::LinkDown { link: end.link }));
+            }
+            Event::Dial(from, peer) => self.dial(from, peer),
+            Event::View(index, view) => self.with(index, |node| node.to_mesh(now, mesh::Input::View(view))),
+            Event::Store(index, uid, world, op, request) => {
+                let reply = self.serve_store(request);
+                let delay = self.random.between(Duration::from_micros(50), Duration::from_millis(3));
+                self.at(now + delay, Event::StoreReply(index, uid, world, op, Box::new(reply)));
+            }
+            Event::StoreReply(index, uid, world, op, reply) => {
+                if self.nodes[index].uid == uid {
+                    self.trace.debug(now, &reply);
+                    self.with(index, |node| node.to_world(now, world, Input::Store(op, *reply)));
+                }
+            }
+            Event::Fault(fault) => self.inject(fault),
+            Event::Start(index) => self.restart(index),
+            Event::Detected(index, uid) => {
+                if self.view.nodes.remove(&uid).is_some() {
+                    self.trace.event(now, "dead", &[index as u8]);
+                    self.publish();
+                }
+            }
+        }
+    }
+
+    /// Does something with a living node, and what follows from it.
+    fn with(&mut self, index: usize, act: impl FnOnce(&mut Node)) {
+        if self.nodes[index].alive {
+            act(&mut self.nodes[index]);
+            self.settle(index);
+        }
+    }
+
+    fn settle(&mut self, index: usize) {
+        let mut wishes = VecDeque::new();
+        let now = self.now;
+        loop {
+            self.nodes[index].settle(now, &mut wishes);
+            let Some(wish) = wishes.pop_front() else { break };
+            self.grant(index, wish);
+        }
+        if let Some(deadline) = self.nodes[index].deadline() {
+            let node = &mut self.nodes[index];
+            if node.wake.is_none_or(|wake| wake > deadline || wake < now) {
+                node.wake = Some(deadline.max(now));
+                self.at(deadline, Event::Wake(index));
+            }
+        }
+    }
+
+    fn grant(&mut self, index: usize, wish: Wish) {
+        let (now, uid) = (self.now, self.nodes[index].uid);
+        match wish {
+            Wish::Store(world, op, request) => {
+                let delay = self.random.between(Duration::from_micros(50), Duration::from_millis(3));
+                self.at(now + delay, Event::Store(index, uid, world, op, request));
+            }
+            Wish::Job(world, op, job) => {
+                let result = match job {
+                    Job::Blocking(work) => Ok(work()),
+                    Job::External(name, _) => match self.scripts.get_mut(name) {
+                        Some(script) => Ok(script()),
+                        None => Err(Error::new(Code::UNIMPLEMENTED, format!("no script answers the external `{name}`"))),
+                    },
+                };
+                self.nodes[index].to_world(now, world, Input::JobDone(op, result));
+            }
+            Wish::Drained => self.nodes[index].drained += 1,
+            Wish::Mesh(mesh::Output::Send { link, frame }) => {
+                let from = End { node: index, link };
+                let network = self.settings.network;
+                if let Some((to, time)) = self.links.send(from, now, network, &mut self.random) {
+                    self.at(time, Event::Frame(to, Box::new(frame)));
+                }
+            }
+            Wish::Mesh(mesh::Output::Connect { peer, .. }) => self.at(now, Event::Dial(index, peer)),
+            Wish::Mesh(mesh::Output::Disconnect { link }) => self.cut(End { node: index, link }),
+            Wish::Mesh(_) => {}
+        }
+    }
+
+    fn dial(&mut self, from: usize, peer: NodeUid) {
+        let wanted = self.nodes[from].alive && self.view.nodes.contains_key(&peer);
+        let Some(to) = self.nodes.iter().position(|node| node.uid == peer) else { return };
+        if !wanted || self.links.joined(from, to) {
+            return;
+        }
+        if !self.nodes[to].alive {
+            return self.at(self.now + REDIAL, Event::Dial(from, peer));
+        }
+        let (a, b) = self.links.open(from, to, self.now);
+        let network = self.settings.network;
+        for (end, other) in [(a, to), (b, from)] {
+            let time = self.now + self.random.between(network.fastest, network.slowest);
+            self.at(time, Event::LinkUp(end, other));
+        }
+        // Nothing sent at once may overtake the news that the link is up.
+        for end in [a, b] {
+            self.links.send(end, self.now + network.slowest, network, &mut self.random);
+        }
+    }
+
+    fn cut(&mut self, end: End) {
+        if let Some(other) = self.links.close(end) {
+            for end in [end, other] {
+                let delay = self.random.between(Duration::ZERO, Duration::from_millis(50));
+                self.at(self.now + delay, Event::LinkDown(end));
+            }
+        }
+    }
+
+    fn start(&mut self, index: usize) {
+        self.incarnations += 1;
+        let uid = NodeUid { node: index as u32 + 1, incarnation: self.incarnations };
+        let node = Node::new(uid, self.settings.worlds, &self.definitions, &self.settings.world);
+        match self.nodes.get_mut(index) {
+            Some(old) => *old = node,
+            None => self.nodes.push(node),
+        }
+        let info = NodeInfo {
+            name: format!("node-{index}"),
+            roles: Roles::GAME | Roles::PROXY,
+            address: format!("sim:{index}"),
+            serves: self.definitions.iter().map(|one| one.desc().type_id()).collect(),
+            ..NodeInfo::default()
+        };
+        self.view.nodes.insert(uid, info);
+        self.trace.event(self.now, "start", &[index as u8]);
+        self.settle(index);
+    }
+
+    /// Gives every slot to the node that likes it most, and tells everybody what the cluster looks like.
+    fn publish(&mut self) {
+        let owners: Vec<NodeUid> =
+            self.view.nodes.iter().filter(|(_, info)| !info.draining).map(|(uid, _)| *uid).collect();
+        for (slot, row) in self.view.slots.iter_mut().enumerate() {
+            let best = owners.iter().max_by_key(|uid| Random::new(slot as u64 ^ u64::from(uid.node) << 32).next());
+            let owner = best.copied().unwrap_or_default();
+            if owner != row.owner {
+                *row = SlotOwner { owner, epoch: row.epoch + 1 };
+            }
+        }
+        self.view.revision += 1;
+        let view = Arc::new(self.view.clone());
+        for index in self.alive() {
+            let delay = self.random.between(Duration::from_millis(1), Duration::from_millis(20));
+            self.at(self.now + delay, Event::View(index, Arc::clone(&view)));
+        }
+    }
+
+    fn serve_store(&mut self, request: StoreRequest) -> StoreReply {
+        if self.store_failures > 0 {
+            self.store_failures -= 1;
+            return StoreReply::Failed(Error::new(Code::UNAVAILABLE, "the simulated store is away"));
+        }
+        store::reply(self.store.request(request.into()))
+    }
+
+    fn schedule_fault(&mut self, fault: Fault) {
+        let mean = match fault {
+            Fault::Cut => self.settings.faults.cut,
+            Fault::Kill => self.settings.faults.kill,
+            Fault::Store => self.settings.faults.store,
+        };
+        if let Some(mean) = mean {
+            let after = self.random.between(mean / 10, mean * 2);
+            self.at(self.now + after, Event::Fault(fault));
+        }
+    }
+
+    fn inject(&mut self, fault: Fault) {
+        let faults = self.settings.faults;
+        match fault {
+            Fault::Cut if faults.cut.is_some() => {
+                if let Some(end) = self.links.any(&mut self.random) {
+                    self.cut(end);
+                }
+            }
+            Fault::Kill if faults.kill.is_some() => {
+                let alive = self.alive();
+                // One stays, so that there is somebody to ask.
+                if alive.len() > 1 {
+                    let victim = alive[1 + self.random.below(alive.len() as u64 - 1) as usize];
+                    self.kill(victim);
+                    let back = self.random.between(Duration::from_millis(50), self.settings.detection * 2);
+                    self.at(self.now + back, Event::Start(victim));
+                }
+            }
+            Fault::Store if faults.store.is_some() => self.store_failures = 1 + self.random.below(5) as u32,
+            _ => return,
+        }
+        self.schedule_fault(fault);
+    }
+}
+
