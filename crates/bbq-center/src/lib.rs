@@ -1,1 +1,215 @@
-//! The center role of gobbq.
+//! The center role: serves the embedded control plane and an embedded Store to the nodes of a cluster.
+//!
+//! With a data directory, everything that was acknowledged survives a restart; incarnations and slot epochs only grow.
+//! Games keep serving while their center is away: leases are given anew when it comes back.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bbq_rt::control::{Config, ControlPlane, LocalControl, Request, WatchStream};
+use bbq_rt::rpc::{Answer, BoxFuture, Call, Handler, Item, Server};
+use bbq_rt::store::{MemoryStore, OpenError, RedbStore, Store};
+use bytes::Bytes;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+
+/// Files in the data directory.
+const CONTROL_FILE: &str = "control.redb";
+const STORE_FILE: &str = "store.redb";
+
+/// Bodies of a watch that wait for the connection.
+const BODIES: usize = 64;
+
+/// Settings of a [`Center`].
+#[derive(Clone, Debug)]
+pub struct CenterConfig {
+    /// Where to listen, `host:port`; port 0 takes a free one.
+    pub listen: String,
+    /// Where to keep state. It is made if it is missing. `None`: everything is forgotten at the end.
+    pub data: Option<PathBuf>,
+    /// Lease length of nodes that ask for none.
+    pub ttl: Duration,
+    /// Time between the end of a lease and the death certificate.
+    pub grace: Duration,
+}
+
+impl Default for CenterConfig {
+    fn default() -> Self {
+        let Config { ttl, grace, .. } = Config::default();
+        Self { listen: "127.0.0.1:0".into(), data: None, ttl, grace }
+    }
+}
+
+/// Why a center did not start.
+#[derive(Debug)]
+pub enum StartError {
+    /// The address cannot be listened on.
+    Bind {
+        /// As configured.
+        address: String,
+        /// What the system says.
+        cause: io::Error,
+    },
+    /// A file in the data directory cannot be used.
+    Data(OpenError),
+}
+
+impl std::fmt::Display for StartError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Bind { address, cause } => write!(f, "the center cannot listen on {address}: {cause}"),
+            Self::Data(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for StartError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Bind { cause, .. } => Some(cause),
+            Self::Data(error) => Some(error),
+        }
+    }
+}
+
+impl From<OpenError> for StartError {
+    fn from(error: OpenError) -> Self {
+        Self::Data(error)
+    }
+}
+
+/// A center that serves.
+#[derive(Debug)]
+pub struct Center {
+    server: Server,
+    control: LocalControl,
+    store: AnyStore,
+}
+
+#[derive(Clone, Debug)]
+enum AnyStore {
+    Memory(Arc<MemoryStore>),
+    File(RedbStore),
+}
+
+/// Starts a center; it serves until it is dropped or shut down.
+///
+/// # Errors
+/// See [`StartError`].
+pub async fn serve(config: CenterConfig) -> Result<Center, StartError> {
+    let failed = |cause| StartError::Bind { address: config.listen.clone(), cause };
+    // First the address, so that a second center on one machine fails before it touches files.
+    let listener = TcpListener::bind(&config.listen).await.map_err(failed)?;
+    let engine = Config { ttl: config.ttl, grace: config.grace, ..Config::default() };
+    let (control, store) = match &config.data {
+        None => (LocalControl::volatile(engine), AnyStore::Memory(Arc::default())),
+        Some(directory) => {
+            let control = LocalControl::open(engine, &directory.join(CONTROL_FILE))?;
+            (control, AnyStore::File(RedbStore::open(&directory.join(STORE_FILE))?))
+        }
+    };
+    let handler = Desk { control: Arc::new(control.clone()), store: store.port() };
+    let server = Server::start(listener, Arc::new(handler)).map_err(failed)?;
+    tracing::info!(address = %server.local_addr(), data = ?config.data, "the center serves");
+    Ok(Center { server, control, store })
+}
+
+impl Center {
+    /// Where it listens.
+    #[must_use]
+    pub const fn local_addr(&self) -> SocketAddr {
+        self.server.local_addr()
+    }
+
+    /// Its control plane, without the network.
+    #[must_use]
+    pub fn control(&self) -> Arc<dyn ControlPlane> {
+        Arc::new(self.control.clone())
+    }
+
+    /// Its Store, without the network.
+    #[must_use]
+    pub fn store(&self) -> Arc<dyn Store> {
+        self.store.port()
+    }
+
+    /// Returns when the control plane stopped by itself, because its disk failed.
+    pub async fn failed(&self) {
+        self.control.stopped().await;
+    }
+
+    /// Closes the connections and the files. When it returns, another center can take over address and data.
+    pub async fn shutdown(self) {
+        self.server.shutdown().await;
+        self.control.close().await;
+        if let AnyStore::File(store) = &self.store {
+            store.close().await;
+        }
+    }
+}
+
+impl AnyStore {
+    fn port(&self) -> Arc<dyn Store> {
+        match self {
+            Self::Memory(store) => store.clone(),
+            Self::File(store) => Arc::new(store.clone()),
+        }
+    }
+}
+
+/// Where requests of nodes arrive.
+struct Desk {
+    control: Arc<dyn ControlPlane>,
+    store: Arc<dyn Store>,
+}
+
+impl Handler for Desk {
+    fn call(&self, body: Bytes) -> BoxFuture<'static, Bytes> {
+        let (control, store) = (self.control.clone(), self.store.clone());
+        Box::pin(async move {
+            let answer = match Call::decode(&body) {
+                Ok(Call::Control(request)) => Answer::Control(control.request(request).await),
+                Ok(Call::Store(request)) => Answer::Store(store.request(request).await),
+                Err(answer) => answer,
+            };
+            answer.encode()
+        })
+    }
+
+    fn watch(&self, body: Bytes) -> BoxFuture<'static, (Bytes, Option<mpsc::Receiver<Bytes>>)> {
+        let control = self.control.clone();
+        Box::pin(async move {
+            let (prefix, from) = match Call::decode(&body) {
+                Ok(Call::Control(Request::Watch { prefix, from, .. })) => (prefix, from),
+                Ok(_) => return (Answer::Unknown("this is not a watch".into()).encode(), None),
+                Err(answer) => return (answer.encode(), None),
+            };
+            match control.watch(prefix, from).await {
+                Ok(stream) => {
+                    let (bodies, receiver) = mpsc::channel(BODIES);
+                    tokio::spawn(forward(stream, bodies));
+                    (Answer::Control(Ok(bbq_rt::control::Response::Done)).encode(), Some(receiver))
+                }
+                Err(error) => (Answer::Control(Err(error)).encode(), None),
+            }
+        })
+    }
+}
+
+async fn forward(mut stream: WatchStream, bodies: mpsc::Sender<Bytes>) {
+    loop {
+        let event = tokio::select! {
+            event = stream.next() => event,
+            () = bodies.closed() => return,
+        };
+        let Some(event) = event else { return };
+        for body in Item::encode(event) {
+            if bodies.send(body).await.is_err() {
+                return;
+            }
+        }
+    }
+}

@@ -10,6 +10,8 @@ pub mod cron;
 pub mod world;
 pub mod mesh;
 pub mod codegen;
+pub mod control;
+pub mod store;
 
 pub use desc::{Kind, MethodDesc, Rate, Restart, Save, ServiceDesc, StateDesc};
 pub use payload::Payload;

@@ -1,2 +1,5 @@
 //! Tokio shells shared by the roles of gobbq: sockets, clock, stores, control plane.
 pub mod clock;
+pub mod rpc;
+pub mod store;
+pub mod control;

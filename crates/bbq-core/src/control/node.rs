@@ -1,0 +1,209 @@
+//! What the cluster knows about a node.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::BitOr;
+use std::time::Duration;
+
+use bbq_wire::NodeUid;
+use bbq_wire::id::fnv1a_32;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::identity;
+
+/// Where membership lies in the key space. Only the engine writes there.
+pub mod key {
+    use bbq_wire::NodeUid;
+
+    /// Prefix of everything that makes a [`ClusterView`](crate::control::ClusterView).
+    pub const CLUSTER: &str = "cluster/";
+    /// The [`SlotTable`](crate::control::SlotTable).
+    pub const SLOTS: &str = "cluster/slots";
+    pub(crate) const NODE: &str = "cluster/node/";
+    pub(crate) const LOAD: &str = "cluster/load/";
+    pub(crate) const DEAD: &str = "cluster/dead/";
+
+    /// Holds the [`NodeRecord`](crate::control::NodeRecord) while the node has no death certificate.
+    #[must_use]
+    pub fn node(uid: NodeUid) -> String {
+        format!("{NODE}{uid}")
+    }
+
+    /// Holds the [`Load`](crate::control::Load) that the node reported last.
+    #[must_use]
+    pub fn load(uid: NodeUid) -> String {
+        format!("{LOAD}{uid}")
+    }
+
+    /// Holds the [`DeathCert`](crate::control::DeathCert).
+    #[must_use]
+    pub fn dead(uid: NodeUid) -> String {
+        format!("{DEAD}{uid}")
+    }
+
+    /// The uid at the end of such a key.
+    pub(crate) fn uid(text: &str) -> Option<NodeUid> {
+        let (node, incarnation) = text.split_once('.')?;
+        Some(NodeUid { node: node.parse().ok()?, incarnation: incarnation.parse().ok()? })
+    }
+}
+
+/// A set of roles.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Roles(pub u32);
+
+impl Roles {
+    /// Holds clients.
+    pub const GATE: Self = Self(1);
+    /// Routes frames and owns directory slots.
+    pub const PROXY: Self = Self(2);
+    /// Runs entities and services.
+    pub const GAME: Self = Self(4);
+    /// Serves the control plane, the Store and the console.
+    pub const CENTER: Self = Self(8);
+
+    /// Whether all of `roles` are in the set.
+    #[must_use]
+    pub const fn contains(self, roles: Self) -> bool {
+        self.0 & roles.0 == roles.0
+    }
+}
+
+impl BitOr for Roles {
+    type Output = Self;
+    fn bitor(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
+impl fmt::Debug for Roles {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = [(Self::GATE, "gate"), (Self::PROXY, "proxy"), (Self::GAME, "game"), (Self::CENTER, "center")];
+        let held: Vec<&str> = names.iter().filter(|(role, _)| self.contains(*role)).map(|(_, name)| *name).collect();
+        f.write_str(&held.join("+"))
+    }
+}
+
+/// A service or an entity type that a node offers.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ServiceRecord {
+    /// Hash of the full name, as in [`EntityId`](bbq_wire::EntityId).
+    pub kind: u32,
+    /// Full name, such as `chat.Room`.
+    pub name: String,
+    /// An entity type; otherwise a service without identity.
+    pub entity: bool,
+    /// Has methods that clients may call.
+    pub client: bool,
+    /// Hash of its descriptor; 0 when unknown. Differs between versions during a rolling update.
+    pub version: u64,
+}
+
+/// What a node says about itself when it opens its session.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct NodeInfo {
+    /// Unique in the cluster. When a second process opens with the name of a live one, the older incarnation is
+    /// certified dead: a restart does not have to wait for its predecessor's lease.
+    pub name: String,
+    /// A number drawn at random by the process: the same name *and* start is the same opening, sent again.
+    pub start: u64,
+    /// What it does.
+    pub roles: Roles,
+    /// Where its mesh listens, `host:port` or `unix:path`; empty: nowhere.
+    pub address: String,
+    /// For filters: zone, version, hardware.
+    pub labels: BTreeMap<String, String>,
+    /// What it offers.
+    pub services: Vec<ServiceRecord>,
+    /// Encoded `FileDescriptorSet` of what it offers; at most [`limit::SCHEMA_BYTES`](crate::control::limit).
+    pub schema: Bytes,
+    /// Share of work relative to other nodes; 100 is normal, 0 takes nothing new.
+    pub weight: u32,
+}
+
+/// What a node reports with every renewal.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Load {
+    /// As [`NodeInfo::weight`]; 0 while the node drains.
+    pub weight: u32,
+    /// How much of its capacity is in use, in thousandths.
+    pub permille: u32,
+}
+
+impl Default for Load {
+    fn default() -> Self {
+        Self { weight: 100, permille: 0 }
+    }
+}
+
+/// A node as others see it.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct NodeRecord {
+    /// This incarnation.
+    #[serde(with = "identity::uid")]
+    pub uid: NodeUid,
+    /// What it said when it opened.
+    pub info: NodeInfo,
+    /// Length of its lease, in milliseconds.
+    pub ttl_ms: u32,
+    /// What it reported last. Stored under a key of its own, because it changes often.
+    #[serde(skip)]
+    pub load: Load,
+}
+
+impl NodeRecord {
+    /// The value below [`key::node`].
+    #[must_use]
+    pub fn encode(&self) -> Bytes {
+        identity::encode_named(self)
+    }
+
+    /// The reverse of [`NodeRecord::encode`]; the load is the one of a node that just opened.
+    #[must_use]
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
+        let mut record: Self = identity::decode_named(bytes).ok()?;
+        record.load.weight = record.info.weight;
+        Some(record)
+    }
+}
+
+/// The decision that an incarnation is dead. It is never taken back.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct DeathCert {
+    /// Who is dead.
+    #[serde(with = "identity::uid")]
+    pub uid: NodeUid,
+    /// For people.
+    pub why: String,
+}
+
+/// The right of an incarnation to take part, as long as it is renewed.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Session {
+    /// Who one is.
+    #[serde(with = "identity::uid")]
+    pub uid: NodeUid,
+    /// Lease length in force, in milliseconds. Stop starting turns a quarter of it before the lease ends.
+    pub ttl_ms: u32,
+    /// Revision of the node record: who accuses a node says which one it saw.
+    pub revision: u64,
+}
+
+impl Session {
+    /// Lease length in force.
+    #[must_use]
+    pub const fn ttl(&self) -> Duration {
+        Duration::from_millis(self.ttl_ms as u64)
+    }
+}
+
+/// The number of a node: a hash of its name, so that it is the same after every restart and with every engine.
+///
+/// Two names with one hash do no harm to correctness: the incarnation alone is unique in a cluster.
+pub(crate) fn number(name: &str) -> u32 {
+    fnv1a_32(name)
+}
