@@ -25,10 +25,14 @@ pub(crate) struct Node {
 }
 
 impl Node {
-    pub(crate) fn new(uid: NodeUid, worlds: u16, definitions: &[Definition], world: &Config) -> Self {
+    pub(crate) fn new(uid: NodeUid, worlds: u16, scatter: bool, definitions: &[Definition], world: &Config) -> Self {
         let names = definitions.iter().map(|one| (one.desc().type_id(), one.desc().name.to_owned())).collect();
         let roles = Roles::GAME | Roles::PROXY;
-        let mesh = Mesh::new(mesh::Config { me: uid, roles, worlds, names, ..mesh::Config::default() });
+        let config = mesh::Config { me: uid, roles, worlds, names, ..mesh::Config::default() };
+        let by_hash: mesh::Placement = Box::new(|id, _, candidates| {
+            candidates.get((id.stable_hash() >> 32) as usize % candidates.len()).map(|candidate| candidate.node)
+        });
+        let mesh = Mesh::with_placement(config, scatter.then_some(by_hash));
         let make = |index| {
             let seed = world.seed ^ uid.incarnation << 32 ^ u64::from(uid.node) << 16 ^ u64::from(index);
             World::new(Config { node: uid, index, seed, ..world.clone() }, definitions)

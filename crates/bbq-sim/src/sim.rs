@@ -33,6 +33,8 @@ pub struct Settings {
     pub nodes: usize,
     /// Worlds in each.
     pub worlds: u16,
+    /// Entities are spread over the nodes by hash, instead of living where they are first called.
+    pub scatter: bool,
     /// The network.
     pub network: Network,
     /// What goes wrong, and how often.
@@ -60,6 +62,7 @@ impl Default for Settings {
             seed: 1,
             nodes: 1,
             worlds: 1,
+            scatter: false,
             network: Network::default(),
             faults: Faults::default(),
             detection: Duration::from_secs(3),
@@ -414,7 +417,9 @@ impl Sim {
                     Job::Blocking(work) => Ok(work()),
                     Job::External(name, _) => match self.scripts.get_mut(name) {
                         Some(script) => Ok(script()),
-                        None => Err(Error::new(Code::UNIMPLEMENTED, format!("no script answers the external `{name}`"))),
+                        None => {
+                            Err(Error::new(Code::UNIMPLEMENTED, format!("no script answers the external `{name}`")))
+                        }
                     },
                 };
                 self.nodes[index].to_world(now, world, Input::JobDone(op, result));
@@ -466,7 +471,7 @@ impl Sim {
     fn start(&mut self, index: usize) {
         self.incarnations += 1;
         let uid = NodeUid { node: index as u32 + 1, incarnation: self.incarnations };
-        let node = Node::new(uid, self.settings.worlds, &self.definitions, &self.settings.world);
+        let node = Node::new(uid, self.settings.worlds, self.settings.scatter, &self.definitions, &self.settings.world);
         match self.nodes.get_mut(index) {
             Some(old) => *old = node,
             None => self.nodes.push(node),
@@ -546,4 +551,3 @@ impl Sim {
         self.schedule_fault(fault);
     }
 }
-

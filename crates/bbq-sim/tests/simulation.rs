@@ -1,0 +1,85 @@
+//! The simulator itself: same seed, same trace; and the load of `examples/sim` holds its invariants.
+
+use std::time::Duration;
+
+use bbq_core::codegen::{Definition, EntityId};
+use bbq_sim::{Settings, Sim};
+
+#[path = "../examples/sim/ledger.rs"]
+#[allow(dead_code, unreachable_pub, missing_docs, reason = "shared with the example, which uses all of it")]
+mod ledger;
+#[path = "../examples/sim/load.rs"]
+#[allow(dead_code, unreachable_pub, missing_docs, reason = "shared with the example, which uses all of it")]
+mod load;
+
+use ledger::{ADD, LEDGER, LedgerGlue, LedgerRef};
+
+fn cluster(seed: u64, nodes: usize) -> Sim {
+    let settings = Settings { seed, nodes, scatter: true, ..Settings::default() };
+    let mut sim = Sim::new(settings, &[Definition::entity::<LedgerGlue>()]);
+    sim.advance(Duration::from_millis(200));
+    sim
+}
+
+fn add(sim: &mut Sim, key: u64) -> u64 {
+    sim.run(move |ctx| async move { ctx.entity::<LedgerRef>(key).call(ADD, 1).await })
+        .expect("ends")
+        .expect("is answered")
+        .value
+}
+
+#[test]
+fn the_same_seed_leaves_the_same_trace_and_another_one_does_not() {
+    let traces: Vec<u64> = [7, 7, 8].into_iter().map(|seed| load::run(seed).trace).collect();
+    assert_eq!(traces[0], traces[1]);
+    assert_ne!(traces[0], traces[2]);
+}
+
+#[test]
+fn an_entity_is_found_from_everywhere_and_lives_once() {
+    let mut sim = cluster(1, 4);
+    for key in 0..50 {
+        assert_eq!(add(&mut sim, key), 1);
+    }
+    let mut homes = std::collections::BTreeSet::new();
+    for key in 0..50 {
+        let copies = sim.copies(&EntityId::new(LEDGER.type_id(), key));
+        assert_eq!(copies.len(), 1, "entity {key}: {copies:?}");
+        homes.insert(copies[0].0);
+    }
+    assert_eq!(homes.len(), 4, "scattered over all nodes");
+}
+
+#[test]
+fn entities_of_a_dead_node_come_back_elsewhere_with_what_was_acknowledged() {
+    let mut sim = cluster(2, 3);
+    for key in 0..20 {
+        add(&mut sim, key);
+    }
+    sim.kill(2);
+    sim.advance(Duration::from_secs(10));
+    for key in 0..20 {
+        assert_eq!(add(&mut sim, key), 2, "entity {key}");
+    }
+}
+
+#[test]
+fn a_drained_node_loses_nothing() {
+    let mut sim = cluster(3, 3);
+    for key in 0..20 {
+        add(&mut sim, key);
+    }
+    sim.drain(1);
+    sim.advance(Duration::from_secs(10));
+    for key in 0..20 {
+        assert_eq!(add(&mut sim, key), 2, "entity {key}");
+    }
+}
+
+#[test]
+fn fifty_seeds_of_faults_break_no_invariant() {
+    let broken: Vec<String> = (100..150)
+        .flat_map(|seed| load::run(seed).broken.into_iter().map(move |what| format!("seed {seed}: {what}")))
+        .collect();
+    assert!(broken.is_empty(), "{broken:#?}");
+}
