@@ -136,7 +136,7 @@ fn refers_to(field: &FieldDescriptor) -> Option<String> {
 }
 
 /// The type of a field as in a proto file. Presence is left out: it does not change the bytes.
-fn field_kind(field: &FieldDescriptor) -> String {
+pub(crate) fn field_kind(field: &FieldDescriptor) -> String {
     if let FieldKind::Message(entry) = field.kind()
         && entry.is_map_entry()
     {

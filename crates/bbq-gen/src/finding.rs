@@ -53,7 +53,7 @@ impl fmt::Display for Severity {
 pub struct Finding {
     /// Where it is.
     pub at: Location,
-    /// Stable code, `BBQ-0101`; see [`crate::codes`].
+    /// Stable code, `BBQ-0101`; see [`crate::CODES`].
     pub code: &'static str,
     /// How bad it is.
     pub severity: Severity,

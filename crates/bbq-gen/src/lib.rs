@@ -50,4 +50,4 @@ pub use schema::{Enum, Field, Kind, Message, Method, Restart, Save, Schema, Serv
 pub use snapshot::{LOCK_FILE, Snapshot, snapshot};
 pub use sources::OPTIONS_PROTO;
 pub use syntax::{Rate, fnv1a_32, method_id};
-pub use typescript::typescript;
+pub use typescript::{GeneratedFile, typescript};

@@ -125,7 +125,14 @@ fn from_zero(number: i32) -> u32 {
 /// Places and comments of one file, by descriptor path.
 pub(crate) struct Places {
     file: Location,
-    by_path: HashMap<Vec<i32>, (u32, u32, String)>,
+    by_path: HashMap<Vec<i32>, Place>,
+}
+
+struct Place {
+    line: u32,
+    column: u32,
+    leading: Option<String>,
+    trailing: Option<String>,
 }
 
 impl Places {
@@ -134,8 +141,12 @@ impl Places {
         let info = &file.file_descriptor_proto().source_code_info;
         for location in info.iter().flat_map(|info| &info.location) {
             if let [line, column, ..] = location.span.as_slice() {
-                let comment = location.leading_comments.as_deref().or(location.trailing_comments.as_deref());
-                let place = (from_zero(*line), from_zero(*column), clean(comment.unwrap_or_default()));
+                let place = Place {
+                    line: from_zero(*line),
+                    column: from_zero(*column),
+                    leading: location.leading_comments.clone(),
+                    trailing: location.trailing_comments.clone(),
+                };
                 by_path.entry(location.path.clone()).or_insert(place);
             }
         }
@@ -146,7 +157,7 @@ impl Places {
     pub(crate) fn at(&self, path: &[i32]) -> Location {
         let known = (0..=path.len()).rev().find_map(|length| self.by_path.get(&path[..length]));
         match known {
-            Some((line, column, _)) => Location { line: *line, column: *column, ..self.file.clone() },
+            Some(place) => Location { line: place.line, column: place.column, ..self.file.clone() },
             None => self.file.clone(),
         }
     }
@@ -156,9 +167,16 @@ impl Places {
         self.at(&[path, &[1]].concat())
     }
 
-    /// The comment of a thing.
+    /// The comments above and behind a thing, as written.
+    pub(crate) fn comments(&self, path: &[i32]) -> (Option<&str>, Option<&str>) {
+        let place = self.by_path.get(path);
+        place.map_or((None, None), |place| (place.leading.as_deref(), place.trailing.as_deref()))
+    }
+
+    /// The comment of a thing, in one piece and clean.
     pub(crate) fn doc(&self, path: &[i32]) -> String {
-        self.by_path.get(path).map(|(_, _, comment)| comment.clone()).unwrap_or_default()
+        let (leading, trailing) = self.comments(path);
+        clean(leading.or(trailing).unwrap_or_default())
     }
 }
 

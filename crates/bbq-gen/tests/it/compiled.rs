@@ -9,7 +9,7 @@ use crate::codegen::{
     ServiceStub as _, run,
 };
 
-mod generated {
+pub(crate) mod generated {
     include!("../golden/chat.rs");
 }
 use generated::chat::common::{Mood, Names, Number};

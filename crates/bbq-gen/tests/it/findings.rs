@@ -248,6 +248,26 @@ fn options_of_the_first_gobbq_are_understood() {
 }
 
 #[test]
+fn an_own_bbq_proto_goes_first() {
+    let bbq = "syntax = \"proto3\";\npackage bbq;\nimport \"google/protobuf/descriptor.proto\";\n\
+               enum ServiceType { Entity = 0; Service = 1; }\nmessage EntityID { string ID = 1; }\n\
+               extend google.protobuf.ServiceOptions { ServiceType service_type = 50100; }\n";
+    let exam = "syntax = \"proto3\";\npackage exam;\nimport \"bbq.proto\";\nmessage M { bbq.EntityID id = 1; }\n\
+                service A { option (bbq.service_type) = Service; rpc Do(M) returns (bbq.EntityID) {} }\n";
+    let schema = compile_texts(&[("bbq.proto", bbq), ("exam.proto", exam)]).expect("it is valid");
+    assert_eq!(schema.services[0].kind, Kind::Service);
+    let code = rust(&schema, bbq_gen::RUNTIME).expect("no errors");
+    syn::parse_file(&code).expect("it is Rust");
+    assert!(code.contains("pub struct EntityID {") && code.contains("-> __gobbq::Result<super::bbq::EntityID>;"));
+}
+
+#[test]
+fn building_is_for_build_scripts() {
+    let error = bbq_gen::build(&["tests/proto/chat/chat.proto"], &["tests/proto"]).expect_err("this is a test");
+    assert_eq!(error.to_string(), "OUT_DIR is not set; `bbq_gen::build` is for build scripts");
+}
+
+#[test]
 fn a_file_without_options_has_services() {
     let text = "syntax = \"proto3\";\nmessage M {}\nservice A { rpc Do(M) returns (M); }\n";
     let schema = compile_texts(&[("a.proto", text)]).expect("it is valid");

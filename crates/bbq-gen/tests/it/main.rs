@@ -6,3 +6,4 @@ mod errors;
 mod findings;
 mod golden;
 mod released;
+mod typescript;
