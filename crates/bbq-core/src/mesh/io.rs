@@ -16,17 +16,17 @@ use crate::world::{self, CallId, ClientRef, GroupOp, Outgoing, SessionEvent, ToC
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct LinkId(pub u64);
 
-/// What a process does for the cluster: a set of roles, as `Hello::roles` carries it.
+/// What a process does for the cluster: a set of roles, as `Hello::roles` carries it and the control plane numbers it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub struct Roles(pub u32);
 
 impl Roles {
-    /// Hosts worlds.
-    pub const GAME: Self = Self(1);
     /// Holds sessions of clients.
-    pub const GATE: Self = Self(2);
+    pub const GATE: Self = Self(1);
     /// Holds directory slots, forwards frames for the processes of its host.
-    pub const PROXY: Self = Self(4);
+    pub const PROXY: Self = Self(2);
+    /// Hosts worlds.
+    pub const GAME: Self = Self(4);
     /// Runs the embedded control plane.
     pub const CENTER: Self = Self(8);
 

@@ -1,0 +1,139 @@
+//! Dying nodes, cut links, moving slots.
+
+use bbq_wire::mesh::{Mesh as Message, MeshFrame};
+use bbq_wire::{Code, EntityId};
+
+use super::net::{GAME, KIND, Net, PROXY, millis, uid};
+use crate::mesh::{Input, LinkId, Roles};
+
+const BOTH: Roles = Roles(GAME.0 | PROXY.0);
+
+fn entity(n: u64) -> EntityId {
+    EntityId::new(KIND, n)
+}
+
+/// The entity is active on node 1.
+fn with_entity_on_node_1(seed: u64, nodes: &[(Roles, Option<usize>)]) -> Net {
+    let mut net = Net::new(seed, nodes);
+    net.call(1, 0, &entity(1), millis(3000));
+    net.run(millis(2000));
+    assert_eq!(net.host_of(&entity(1)), Some(1));
+    net
+}
+
+#[test]
+fn a_call_whose_node_dies_has_an_unknown_outcome_that_names_the_node() {
+    let mut net = with_entity_on_node_1(1, &[(BOTH, None), (GAME, None)]);
+    net.work = millis(100_000);
+    let call = net.call(0, 0, &entity(1), millis(60_000));
+    net.run(millis(100));
+    net.kill(1);
+    net.run(millis(1000));
+    assert_eq!(net.code(call), Code::OUTCOME_UNKNOWN);
+    assert!(net.result(call).unwrap_err().message.contains(&uid(1).to_string()));
+}
+
+#[test]
+fn a_call_that_had_not_left_when_its_node_died_is_served_elsewhere() {
+    let mut net = with_entity_on_node_1(2, &[(BOTH, None), (GAME, None), (GAME, None)]);
+    net.call(0, 0, &entity(1), millis(3000));
+    net.run(millis(100));
+    net.kill(1);
+    let calls: Vec<usize> = (0..5).map(|n| net.call(n % 3 / 2 * 2, 0, &entity(1), millis(8000))).collect();
+    net.run(millis(8000));
+    calls.into_iter().for_each(|call| assert_eq!(net.result(call), Ok(call as u64)));
+    net.check_history();
+}
+
+#[test]
+fn after_the_death_of_its_node_an_entity_comes_back_under_a_higher_epoch() {
+    let mut net = with_entity_on_node_1(3, &[(BOTH, None), (GAME, None)]);
+    let before = net.nodes[1].entities[&entity(1)].0;
+    net.kill(1);
+    net.run(millis(1000));
+    let call = net.call(0, 0, &entity(1), millis(3000));
+    net.run(millis(1000));
+    assert_eq!(net.result(call), Ok(call as u64));
+    assert!(net.nodes[0].entities[&entity(1)].0 > before);
+}
+
+#[test]
+fn a_new_slot_owner_learns_what_runs_before_it_activates_anything() {
+    let mut net = with_entity_on_node_1(4, &[(BOTH, None), (GAME, None), (PROXY, None)]);
+    let epoch = net.nodes[1].entities[&entity(1)].0;
+    net.move_slots(2);
+    let calls: Vec<usize> = (0..6).map(|n| net.call(n % 2, 0, &entity(1 + n as u64 / 4), millis(5000))).collect();
+    net.run(millis(4000));
+    calls.into_iter().for_each(|call| assert_eq!(net.result(call), Ok(call as u64)));
+    assert_eq!(net.nodes[1].entities[&entity(1)].0, epoch, "it was not moved");
+    net.check_history();
+}
+
+#[test]
+fn the_death_of_a_slot_owner_loses_no_call_to_others() {
+    let mut net = with_entity_on_node_1(5, &[(BOTH, None), (GAME, None), (PROXY, None), (PROXY, None)]);
+    for n in 0..40 {
+        net.call(n % 2, 0, &entity(n as u64), millis(8000));
+    }
+    net.kill(2);
+    for n in 0..40 {
+        net.call(n % 2, 0, &entity(n as u64), millis(8000));
+    }
+    net.run(millis(9000));
+    (0..net.calls.len()).for_each(|call| assert_eq!(net.result(call), Ok(call as u64)));
+    net.check_history();
+}
+
+#[test]
+fn a_lost_end_of_an_entity_is_noticed_by_the_next_caller() {
+    let mut net = with_entity_on_node_1(6, &[(PROXY, None), (GAME, None), (GAME, None)]);
+    net.stop(&entity(1));
+    for _ in 0..30 {
+        net.cut(0, 1);
+        net.run(millis(1));
+    }
+    let call = net.call(2, 0, &entity(1), millis(5000));
+    net.run(millis(5000));
+    assert_eq!(net.result(call), Ok(call as u64));
+}
+
+#[test]
+fn a_cut_link_is_made_again_and_what_waited_goes_over_it() {
+    let mut net = with_entity_on_node_1(7, &[(BOTH, None), (GAME, None)]);
+    net.cut(0, 1);
+    let call = net.call(0, 0, &entity(1), millis(3000));
+    net.run(millis(1000));
+    assert_eq!(net.result(call), Ok(call as u64));
+}
+
+#[test]
+fn a_frame_with_a_foreign_source_closes_the_link() {
+    let mut net = with_entity_on_node_1(8, &[(BOTH, None), (GAME, None), (GAME, None)]);
+    let links = net.nodes[0].mesh.stats().links;
+    let frame = MeshFrame::new(uid(2), uid(0), Message::Ping { nonce: 1 });
+    for link in 0..4 {
+        net.input(0, Input::Frame { link: LinkId(link), frame: frame.clone() });
+    }
+    assert!(net.nodes[0].mesh.stats().links < links);
+}
+
+#[test]
+fn a_silent_link_is_closed_after_three_missed_pings_and_a_quiet_one_is_not() {
+    let mut net = with_entity_on_node_1(9, &[(BOTH, None), (GAME, None)]);
+    net.run(millis(20_000));
+    assert_eq!(net.nodes[0].mesh.stats().links, 1, "pings keep it open");
+    let config = crate::mesh::Config { me: uid(0), ..crate::mesh::Config::default() };
+    let mut alone = crate::mesh::Mesh::new(config);
+    let now = net.now;
+    alone.handle(now, Input::LinkUp { link: LinkId(1), peer: uid(1), roles: GAME });
+    let mut closed = None;
+    while let (Some(next), None) = (alone.deadline(), closed) {
+        alone.handle(next, Input::Tick);
+        while let Some(output) = alone.poll() {
+            if matches!(output, crate::mesh::Output::Disconnect { link: LinkId(1) }) {
+                closed = Some(next.since(now));
+            }
+        }
+    }
+    assert_eq!(closed, Some(millis(4000)));
+}
