@@ -511,6 +511,11 @@ impl Inner {
         let slot = &mut self.slots[index as usize];
         slot.task = NONE;
         slot.body = body;
+        // A reentrant call that came when the lending was about to end runs as a turn of its own.
+        while let Some(message) = self.slots[index as usize].extra.as_mut().and_then(|extra| extra.reentrant.pop_front()) {
+            self.push(index, message);
+        }
+        let slot = &mut self.slots[index as usize];
         match slot.life {
             Life::Activating => self.activated(index),
             Life::Stopping(_) if slot.destroyed => return self.stopped(index),
