@@ -4,11 +4,14 @@
 //! The simulator and production run exactly this code.
 
 pub mod desc;
+pub mod limit;
 pub mod payload;
 pub mod timer;
 pub mod cron;
 pub mod world;
 pub mod mesh;
+pub mod gate;
+pub mod compat;
 pub mod codegen;
 pub mod control;
 pub mod store;

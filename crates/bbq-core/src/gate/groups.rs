@@ -1,0 +1,111 @@
+//! Groups: named sets of sessions of this gate. A broadcast walks one, in order of session slots.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use slab::Slab;
+
+use super::config::Limits;
+use super::session::Slot;
+
+/// Names one group while it has members.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct GroupId(u32);
+
+/// All groups. Sessions know theirs, too: both sides are changed together.
+#[derive(Debug, Default)]
+pub(super) struct Groups {
+    groups: Slab<Group>,
+    names: BTreeMap<Arc<str>, GroupId>,
+    members: usize,
+}
+
+#[derive(Debug)]
+struct Group {
+    name: Arc<str>,
+    members: BTreeSet<Slot>,
+}
+
+/// Why a session did not join.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Full;
+
+impl Groups {
+    /// Adds a session that is in `mine`. Joining twice is joining once.
+    pub(super) fn join(
+        &mut self,
+        name: &Arc<str>,
+        slot: Slot,
+        mine: &mut Vec<GroupId>,
+        limits: &Limits,
+    ) -> Result<(), Full> {
+        let known = self.names.get(name).copied();
+        if known.is_some_and(|id| mine.contains(&id)) {
+            return Ok(());
+        }
+        let new_group_fits = known.is_some() || self.groups.len() < limits.groups;
+        if mine.len() >= limits.groups_per_session || self.members >= limits.members || !new_group_fits {
+            return Err(Full);
+        }
+        let id = known.unwrap_or_else(|| self.create(name));
+        if let Some(group) = self.groups.get_mut(id.0 as usize) {
+            group.members.insert(slot);
+            mine.push(id);
+            self.members += 1;
+        }
+        Ok(())
+    }
+
+    /// Takes a session that is in `mine` out of one group.
+    pub(super) fn leave(&mut self, name: &str, slot: Slot, mine: &mut Vec<GroupId>) {
+        let Some(id) = self.names.get(name).copied() else { return };
+        if let Some(at) = mine.iter().position(|one| *one == id) {
+            mine.swap_remove(at);
+            self.remove(id, slot);
+        }
+    }
+
+    /// Takes a session out of all its groups.
+    pub(super) fn leave_all(&mut self, slot: Slot, mine: Vec<GroupId>) {
+        for id in mine {
+            self.remove(id, slot);
+        }
+    }
+
+    /// Ends a group: its members, from whose own lists the id has to be taken.
+    pub(super) fn end(&mut self, name: &str) -> Option<(GroupId, BTreeSet<Slot>)> {
+        let id = self.names.remove(name)?;
+        let group = self.groups.try_remove(id.0 as usize)?;
+        self.members -= group.members.len();
+        Some((id, group.members))
+    }
+
+    /// The members.
+    pub(super) fn members(&self, name: &str) -> Option<&BTreeSet<Slot>> {
+        let id = self.names.get(name)?;
+        self.groups.get(id.0 as usize).map(|group| &group.members)
+    }
+
+    /// Number of groups and of memberships.
+    pub(super) fn len(&self) -> (usize, usize) {
+        (self.groups.len(), self.members)
+    }
+
+    fn create(&mut self, name: &Arc<str>) -> GroupId {
+        let group = Group { name: name.clone(), members: BTreeSet::new() };
+        let id = GroupId(self.groups.insert(group) as u32);
+        self.names.insert(name.clone(), id);
+        id
+    }
+
+    fn remove(&mut self, id: GroupId, slot: Slot) {
+        let Some(group) = self.groups.get_mut(id.0 as usize) else { return };
+        if group.members.remove(&slot) {
+            self.members -= 1;
+        }
+        if group.members.is_empty() {
+            self.names.remove(&group.name);
+            self.groups.remove(id.0 as usize);
+        }
+    }
+}
