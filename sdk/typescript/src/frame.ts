@@ -259,7 +259,7 @@ function writeFields(frame: Frame, out: Writer): void {
     case Kind.KICK:
       return void out.varint(frame.reason).string(frame.message);
     case Kind.ERR:
-      return writeError(frame, out);
+      return writeError(frame.code, frame, out);
     default:
       return writeMessage(frame, out);
   }
@@ -272,7 +272,7 @@ function writeMessage(frame: MessageFrame, out: Writer): void {
     out.varint(frame.re);
     if (!frame.error) return void out.varint(0).raw(frame.body);
     // OK would look like a reply.
-    return writeError({ ...frame.error, code: frame.error.code || Code.UNKNOWN }, out);
+    return writeError(frame.error.code || Code.UNKNOWN, frame.error, out);
   }
   out.varint(frame.method);
   if (typeof frame.key === "string") out.string(frame.key);
@@ -283,8 +283,8 @@ function writeMessage(frame: MessageFrame, out: Writer): void {
 }
 
 /** `code message retry_after_ms`, the same in ERR and in a failed RSP. */
-function writeError(error: WireError, out: Writer): void {
-  out.varint(error.code).string(error.message).varint(error.retryAfterMs);
+function writeError(code: number, error: WireError, out: Writer): void {
+  out.varint(code).string(error.message).varint(error.retryAfterMs);
 }
 
 function readControl(kind: number, reader: Reader): Frame {
