@@ -34,12 +34,14 @@ pub struct CenterConfig {
     pub ttl: Duration,
     /// Time between the end of a lease and the death certificate.
     pub grace: Duration,
+    /// How many changes a watch may lag behind before it has to take a new snapshot.
+    pub history: usize,
 }
 
 impl Default for CenterConfig {
     fn default() -> Self {
-        let Config { ttl, grace, .. } = Config::default();
-        Self { listen: "127.0.0.1:0".into(), data: None, ttl, grace }
+        let Config { ttl, grace, history, .. } = Config::default();
+        Self { listen: "127.0.0.1:0".into(), data: None, ttl, grace, history }
     }
 }
 
@@ -103,7 +105,8 @@ pub async fn serve(config: CenterConfig) -> Result<Center, StartError> {
     let failed = |cause| StartError::Bind { address: config.listen.clone(), cause };
     // First the address, so that a second center on one machine fails before it touches files.
     let listener = TcpListener::bind(&config.listen).await.map_err(failed)?;
-    let engine = Config { ttl: config.ttl, grace: config.grace, ..Config::default() };
+    let CenterConfig { ttl, grace, history, .. } = config;
+    let engine = Config { ttl, grace, history, ..Config::default() };
     let (control, store) = match &config.data {
         None => (LocalControl::volatile(engine), AnyStore::Memory(Arc::default())),
         Some(directory) => {

@@ -314,7 +314,8 @@ impl Engine {
     }
 
     fn certify(&mut self, uid: NodeUid, seen: Option<u64>, why: &str) -> Result<DeathCert, ControlError> {
-        if let Some(certificate) = self.certificates.get(&uid.incarnation).filter(|certificate| certificate.uid == uid) {
+        if let Some(certificate) = self.certificates.get(&uid.incarnation).filter(|certificate| certificate.uid == uid)
+        {
             return Ok(certificate.clone());
         }
         match (self.leases.get(&uid), seen) {
@@ -435,7 +436,8 @@ impl Engine {
 
     fn assign_slots(&mut self) {
         let proxies = || self.leases.iter().filter(|(_, lease)| lease.proxy);
-        let mut owners: Vec<NodeUid> = proxies().filter(|(_, lease)| lease.load.weight > 0).map(|(uid, _)| *uid).collect();
+        let mut owners: Vec<NodeUid> =
+            proxies().filter(|(_, lease)| lease.load.weight > 0).map(|(uid, _)| *uid).collect();
         if owners.is_empty() {
             // Better a draining proxy than none.
             owners = proxies().map(|(uid, _)| *uid).collect();
@@ -462,7 +464,7 @@ impl Engine {
     /// Every change passes here once: it becomes durable, then the watches hear of it.
     fn publish(&mut self, event: WatchEvent) {
         let path = key_and_revision(&event).0;
-        let value = self.keys.get(path).map(|entry| encode_named(entry));
+        let value = self.keys.get(path).map(encode_named);
         self.writes.push(Write { key: format!("{KEYSPACE}{path}"), value });
         for (id, _) in self.watches.iter().filter(|(_, prefix)| path.starts_with(prefix.as_str())) {
             self.effects.push(Output::Event(*id, event.clone()));

@@ -7,16 +7,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::identity;
-use super::protocol::WatchEvent;
-
-/// A value and the revision at which it was written.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Versioned {
-    /// The value.
-    pub value: Bytes,
-    /// Unique in the engine, growing.
-    pub revision: u64,
-}
+use super::protocol::{Versioned, WatchEvent};
 
 /// What is kept, in memory and on disk, about a key.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]

@@ -26,9 +26,8 @@ mod engine;
 
 pub use engine::{Config, Engine, Input, Output, RequestId, RestoreError, Write};
 pub use identity::{decode_named, encode_named};
-pub use keyspace::Versioned;
-pub use node::{DeathCert, Load, NodeInfo, NodeRecord, Roles, ServiceRecord, Session, key};
-pub use protocol::{ControlError, Guard, Op, Request, Response, TxnOutcome, WatchEvent, WatchId, limit};
+pub use node::{DeathCert, Load, MethodRecord, NodeInfo, NodeRecord, Roles, ServiceRecord, Session, key};
+pub use protocol::{ControlError, Guard, Op, Request, Response, TxnOutcome, Versioned, WatchEvent, WatchId, limit};
 pub use slots::{Slot, SlotTable};
 pub use view::ClusterView;
 

@@ -100,6 +100,30 @@ pub struct ServiceRecord {
     pub client: bool,
     /// Hash of its descriptor; 0 when unknown. Differs between versions during a rolling update.
     pub version: u64,
+    /// What a gate must know to let clients call it.
+    pub methods: Vec<MethodRecord>,
+}
+
+/// A method of a service or an entity type.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct MethodRecord {
+    /// Name in the proto.
+    pub name: String,
+    /// Wire id.
+    pub id: u32,
+    /// A client may call it.
+    pub client: bool,
+    /// Nobody waits for an answer.
+    pub oneway: bool,
+    /// Default deadline in milliseconds; 0 = the framework's.
+    pub timeout_ms: u32,
+    /// Largest request of a client in bytes; 0 = the gate's limit.
+    pub max_bytes: u32,
+    /// Limit per session: time between two calls in nanoseconds; 0 = none.
+    pub interval_ns: u64,
+    /// Limit per session: how many may come at once.
+    pub burst: u32,
 }
 
 /// What a node says about itself when it opens its session.

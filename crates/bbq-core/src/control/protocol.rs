@@ -7,7 +7,6 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::identity;
-use super::keyspace::Versioned;
 use super::node::{DeathCert, Load, NodeInfo, Session};
 
 /// Named limits. What exceeds them is refused with [`ControlError::Invalid`].
@@ -35,6 +34,15 @@ pub mod limit {
     pub const CERTIFICATES: usize = 4096;
     /// Longest reason in a certificate, in bytes; the rest is cut off.
     pub const WHY_BYTES: usize = 256;
+}
+
+/// A value and the revision at which it was written.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Versioned {
+    /// The value.
+    pub value: Bytes,
+    /// Unique in the engine, growing.
+    pub revision: u64,
 }
 
 /// A condition of a transaction.

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use bbq_wire::{EntityId, NodeUid};
 
 use super::identity;
-use super::keyspace::{Versioned, key_and_revision};
+use super::keyspace::key_and_revision;
 use super::node::{DeathCert, Load, NodeRecord, key};
-use super::protocol::WatchEvent;
+use super::protocol::{Versioned, WatchEvent};
 use super::slots::{Slot, SlotTable};
 
 /// Nodes, certificates and slots at a revision. Cloning copies references.

@@ -13,8 +13,8 @@ pub mod battery;
 
 pub use attendance::{Attendance, Standing};
 pub use bbq_core::control::{
-    ClusterView, Config, ControlError, DeathCert, Guard, Load, NodeInfo, NodeRecord, Op, Request, Response, Roles,
-    ServiceRecord, Session, Slot, SlotTable, TxnOutcome, Versioned, WatchEvent, WatchId, key, limit,
+    ClusterView, Config, ControlError, DeathCert, Guard, Load, MethodRecord, NodeInfo, NodeRecord, Op, Request,
+    Response, Roles, ServiceRecord, Session, Slot, SlotTable, TxnOutcome, Versioned, WatchEvent, WatchId, key, limit,
 };
 pub use center::CenterControl;
 pub use local::LocalControl;
@@ -150,3 +150,6 @@ impl WatchStream {
         if self.over { None } else { self.events.try_recv().ok() }
     }
 }
+
+#[cfg(test)]
+mod tests;

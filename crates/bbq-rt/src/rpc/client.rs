@@ -1,6 +1,6 @@
 //! The asking end: one connection that comes back by itself.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::time::Duration;
 
@@ -21,6 +21,9 @@ const IN_FLIGHT_BYTES: usize = 64 << 20;
 
 /// Events of a watch that wait for a slow reader; with more the watch ends.
 const ITEMS: usize = 1024;
+
+/// Watches that wait for a connection.
+const BEGINNINGS: usize = 256;
 
 /// Settings of a [`Client`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,7 +60,15 @@ pub struct Client {
 #[derive(Debug)]
 enum Command {
     Call(Pending),
-    Watch { body: Bytes, items: mpsc::Sender<Bytes> },
+    Watch(Beginning),
+}
+
+/// A watch that was not sent yet.
+#[derive(Debug)]
+struct Beginning {
+    body: Bytes,
+    until: Instant,
+    items: mpsc::Sender<Bytes>,
 }
 
 #[derive(Debug)]
@@ -102,14 +113,15 @@ impl Client {
         answered.await.unwrap_or_else(|_| Err(CallError::Unknown("the client has stopped".into())))
     }
 
-    /// Begins a watch. The first item is the server's answer; the stream ends with the connection, or when the reader is
-    /// too slow. Dropping the receiver ends the watch.
+    /// Begins a watch. The first item is the server's answer; the stream ends with the connection, when the reader is too
+    /// slow, or when there is no connection within the patience. Dropping the receiver ends the watch.
     ///
     /// # Errors
     /// The client has stopped.
     pub async fn watch(&self, body: Bytes) -> Result<mpsc::Receiver<Bytes>, CallError> {
         let (items, receiver) = mpsc::channel(ITEMS);
-        let sent = self.commands.send(Command::Watch { body, items }).await;
+        let beginning = Beginning { body, until: Instant::now() + self.patience, items };
+        let sent = self.commands.send(Command::Watch(beginning)).await;
         sent.map_err(|_| CallError::NotSent("the client has stopped".into()))?;
         Ok(receiver)
     }
@@ -124,6 +136,8 @@ struct Task {
     calls: BTreeMap<u64, Pending>,
     bytes: usize,
     watches: BTreeMap<u64, mpsc::Sender<Bytes>>,
+    /// Watches that wait for a connection; when there are too many, the oldest end.
+    beginnings: VecDeque<Beginning>,
     pause: Duration,
     /// Why the last connection ended.
     trouble: String,
@@ -146,7 +160,18 @@ impl Task {
     fn new(address: String, config: ClientConfig, inbox: mpsc::Receiver<Command>) -> Self {
         let (calls, watches) = (BTreeMap::new(), BTreeMap::new());
         let trouble = "not connected yet".to_owned();
-        Self { address, config, inbox, next: 0, calls, bytes: 0, watches, pause: config.backoff.0, trouble }
+        Self {
+            address,
+            config,
+            inbox,
+            next: 0,
+            calls,
+            bytes: 0,
+            watches,
+            beginnings: VecDeque::new(),
+            pause: config.backoff.0,
+            trouble,
+        }
     }
 
     async fn run(mut self) {
@@ -187,8 +212,12 @@ impl Task {
                 done = &mut work => return Some(done),
                 command = self.inbox.recv(), if self.has_room() => match command? {
                     Command::Call(pending) => drop(self.admit(pending)),
-                    // Watches begin over a connection or not at all: dropped, they end.
-                    Command::Watch { .. } => {}
+                    Command::Watch(beginning) => {
+                        self.beginnings.push_back(beginning);
+                        if self.beginnings.len() > BEGINNINGS {
+                            self.beginnings.pop_front();
+                        }
+                    }
                 },
                 () = sleep_until(until) => self.give_up(),
             }
@@ -202,6 +231,9 @@ impl Task {
         for (id, pending) in &mut self.calls {
             connection.push(Kind::Call, *id, &pending.body);
             pending.sent = true;
+        }
+        while let Some(beginning) = self.beginnings.pop_front() {
+            self.begin(&mut connection, beginning);
         }
         let (mut heard, mut ping) = (Instant::now(), Instant::now() + PING_EVERY);
         loop {
@@ -244,12 +276,14 @@ impl Task {
                 let id = self.admit(pending);
                 connection.push(Kind::Call, id, &body);
             }
-            Command::Watch { body, items } => {
-                self.next += 1;
-                self.watches.insert(self.next, items);
-                connection.push(Kind::Watch, self.next, &body);
-            }
+            Command::Watch(beginning) => self.begin(connection, beginning),
         }
+    }
+
+    fn begin(&mut self, connection: &mut Connection, beginning: Beginning) {
+        self.next += 1;
+        self.watches.insert(self.next, beginning.items);
+        connection.push(Kind::Watch, self.next, &beginning.body);
     }
 
     fn take(&mut self, connection: &mut Connection, frame: Frame) -> io::Result<()> {
@@ -295,10 +329,12 @@ impl Task {
         lost.into_iter().for_each(|id| self.fail(id));
     }
 
-    /// All calls are equally patient and come in order: the oldest one tells.
+    /// All calls and watches are equally patient and come in order: the oldest ones tell.
     fn first_deadline(&self) -> Instant {
+        let call = self.calls.first_key_value().map(|(_, pending)| pending.until);
+        let watch = self.beginnings.front().map(|beginning| beginning.until);
         let far = || Instant::now() + Duration::from_secs(3600);
-        self.calls.first_key_value().map_or_else(far, |(_, pending)| pending.until)
+        call.into_iter().chain(watch).min().unwrap_or_else(far)
     }
 
     /// Whether another call may be taken in.
@@ -314,9 +350,9 @@ impl Task {
 
     fn give_up(&mut self) {
         let now = Instant::now();
-        let over: Vec<u64> =
-            self.calls.iter().filter(|(_, pending)| pending.until <= now).map(|(id, _)| *id).collect();
+        let over: Vec<u64> = self.calls.iter().filter(|(_, pending)| pending.until <= now).map(|(id, _)| *id).collect();
         over.into_iter().for_each(|id| self.fail(id));
+        self.beginnings.retain(|beginning| beginning.until > now);
     }
 
     fn fail(&mut self, id: u64) {

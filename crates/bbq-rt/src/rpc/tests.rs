@@ -1,0 +1,152 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use super::*;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Answers with what it got, and remembers the order in which calls began.
+#[derive(Default)]
+struct Echo {
+    begun: std::sync::Mutex<Vec<Bytes>>,
+    running: AtomicUsize,
+}
+
+impl Handler for Echo {
+    fn call(&self, body: Bytes) -> BoxFuture<'static, Bytes> {
+        self.begun.lock().unwrap().push(body.clone());
+        self.running.fetch_add(1, Ordering::Relaxed);
+        Box::pin(async move {
+            if body.as_ref() == b"never" {
+                std::future::pending::<()>().await;
+            }
+            tokio::task::yield_now().await;
+            body
+        })
+    }
+
+    fn watch(&self, body: Bytes) -> BoxFuture<'static, (Bytes, Option<mpsc::Receiver<Bytes>>)> {
+        Box::pin(async move {
+            let (sender, receiver) = mpsc::channel(8);
+            tokio::spawn(async move {
+                for number in 0..3_u8 {
+                    let _ = sender.send(Bytes::copy_from_slice(&[number])).await;
+                }
+                sender.closed().await;
+            });
+            (body, Some(receiver))
+        })
+    }
+}
+
+async fn server() -> (Server, Arc<Echo>) {
+    let echo = Arc::new(Echo::default());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    (Server::start(listener, echo.clone()).unwrap(), echo)
+}
+
+fn client(server: &Server, patience: Duration) -> Client {
+    Client::new(server.local_addr().to_string(), ClientConfig { patience, ..ClientConfig::default() })
+}
+
+#[tokio::test]
+async fn calls_are_pipelined_and_begin_in_the_order_in_which_they_were_sent() {
+    let (server, echo) = server().await;
+    let client = client(&server, PATIENCE);
+    let bodies: Vec<Bytes> = (0..500_u32).map(|number| number.to_be_bytes().to_vec().into()).collect();
+    let calls: Vec<_> = bodies
+        .iter()
+        .map(|body| {
+            let (client, body) = (client.clone(), body.clone());
+            tokio::spawn(async move { client.call(body, true).await })
+        })
+        .collect();
+    for (call, body) in calls.into_iter().zip(&bodies) {
+        assert_eq!(call.await.unwrap(), Ok(body.clone()));
+    }
+    assert_eq!(*echo.begun.lock().unwrap(), bodies);
+}
+
+#[tokio::test]
+async fn a_call_without_an_answer_ends_when_patience_does() {
+    let (server, _echo) = server().await;
+    let client = client(&server, Duration::from_millis(200));
+    let answer = timeout(PATIENCE, client.call("never".into(), true)).await.unwrap();
+    assert!(matches!(answer, Err(CallError::Unknown(_))), "{answer:?}");
+    assert_eq!(client.call("next".into(), true).await, Ok("next".into()));
+    let large = Bytes::from(vec![0; MAX_FRAME_BYTES]);
+    assert!(matches!(client.call(large, true).await, Err(CallError::NotSent(_))));
+}
+
+#[tokio::test]
+async fn without_a_server_nothing_is_sent_and_the_reason_is_told() {
+    let (server, _echo) = server().await;
+    let client = client(&server, Duration::from_millis(300));
+    let address = server.local_addr();
+    server.shutdown().await;
+    let answer = timeout(PATIENCE, client.call("hello".into(), true)).await.unwrap();
+    let Err(CallError::NotSent(why)) = answer else { panic!("{answer:?}") };
+    assert!(why.contains(&address.to_string()), "{why}");
+}
+
+#[tokio::test]
+async fn a_client_comes_back_by_itself_and_its_watches_end_with_the_connection() {
+    let (first, _echo) = server().await;
+    let address = first.local_addr();
+    let client = client(&first, PATIENCE);
+    let mut watch = client.watch("hello".into()).await.unwrap();
+    for expected in [&b"hello"[..], &[0], &[1], &[2]] {
+        assert_eq!(timeout(PATIENCE, watch.recv()).await.unwrap().unwrap(), expected);
+    }
+    let waiting = tokio::spawn({
+        let client = client.clone();
+        async move { client.call("never".into(), false).await }
+    });
+    assert_eq!(client.call("before".into(), true).await, Ok("before".into()));
+    first.shutdown().await;
+    assert_eq!(timeout(PATIENCE, watch.recv()).await.unwrap(), None);
+    let lost = timeout(PATIENCE, waiting).await.unwrap().unwrap();
+    assert!(matches!(lost, Err(CallError::Unknown(_))), "a call that must not be repeated is not: {lost:?}");
+    let call = tokio::spawn(async move { client.call("after".into(), true).await });
+    let listener = TcpListener::bind(address).await.unwrap();
+    let _second = Server::start(listener, Arc::new(Echo::default())).unwrap();
+    assert_eq!(timeout(PATIENCE, call).await.unwrap().unwrap(), Ok("after".into()));
+}
+
+#[tokio::test]
+async fn a_peer_that_breaks_the_protocol_is_cut_off() {
+    let (server, echo) = server().await;
+    let call = |len: u32, kind: u8| [&len.to_be_bytes()[..], &[kind], &[0; 8]].concat();
+    let hello = |protocol| {
+        let body = encode_named(&Hello { protocol });
+        [&(u32::try_from(body.len()).unwrap() + 9).to_be_bytes()[..], &[0; 9], &body].concat()
+    };
+    let broken = [
+        call(9, 1),                                         // no hello
+        hello(PROTOCOL + 1),                                // another protocol
+        [hello(PROTOCOL), call(u32::MAX, 1)].concat(),      // a frame of 4 GiB
+        [hello(PROTOCOL), call(8, 1)].concat(),             // shorter than its head
+        [hello(PROTOCOL), call(9, 77)].concat(),            // an unknown kind
+        [hello(PROTOCOL), call(9, 2)].concat(),             // what only servers say
+        b"GET / HTTP/1.1\r\nHost: center\r\n\r\n".to_vec(), // somebody's browser
+    ];
+    for bytes in broken {
+        let mut stream = TcpStream::connect(server.local_addr()).await.unwrap();
+        stream.write_all(&bytes).await.unwrap();
+        let mut rest = Vec::new();
+        // Data that was not read turns the end into a reset.
+        let _ = timeout(PATIENCE, stream.read_to_end(&mut rest)).await.expect("the server closes");
+    }
+    assert_eq!(echo.running.load(Ordering::Relaxed), 0);
+}
+
+#[test]
+fn a_length_reserves_nothing() {
+    let mut inbox = BytesMut::from(&[0, 0x7f, 0xff, 0xff, 1][..]);
+    assert!(cut(&mut inbox).unwrap().is_none());
+    assert!(inbox.capacity() < 100);
+}

@@ -42,7 +42,13 @@ pub trait Store: Send + Sync + 'static {
     }
 
     /// Writes; returns the new version. See [`Request::Commit`].
-    fn commit(&self, entity: EntityId, token: u64, version: u64, state: Bytes) -> BoxFuture<'_, Result<u64, StoreError>> {
+    fn commit(
+        &self,
+        entity: EntityId,
+        token: u64,
+        version: u64,
+        state: Bytes,
+    ) -> BoxFuture<'_, Result<u64, StoreError>> {
         one_version(self.request(Request::Commit(Commit { entity, token, version, state })))
     }
 
@@ -128,3 +134,6 @@ fn off_topic(response: &Response) -> StoreError {
 pub(crate) fn engine(message: impl Into<String>, retryable: bool) -> StoreError {
     StoreError::Engine { message: message.into(), retryable }
 }
+
+#[cfg(test)]
+mod tests;

@@ -332,3 +332,15 @@ fn decode_record(path: &[u8], sealed: &[u8]) -> Option<Record> {
     let state = (*has_state == 1).then(|| Bytes::copy_from_slice(state));
     Some(Record { token: u64::from_be_bytes(*token), version: u64::from_be_bytes(*version), state })
 }
+
+/// Damages the stored record of an entity.
+#[cfg(test)]
+pub(super) fn flip_a_bit(path: &Path, entity: &EntityId) {
+    let database = Database::open(path).unwrap();
+    let transaction = database.begin_write().unwrap();
+    let path = encode_id(entity);
+    let mut sealed = transaction.open_table(RECORDS).unwrap().get(path.as_slice()).unwrap().unwrap().value().to_vec();
+    *sealed.last_mut().unwrap() ^= 1;
+    transaction.open_table(RECORDS).unwrap().insert(path.as_slice(), sealed.as_slice()).unwrap();
+    transaction.commit().unwrap();
+}
