@@ -3,3 +3,4 @@ pub mod clock;
 pub mod rpc;
 pub mod store;
 pub mod control;
+pub mod mesh;

@@ -1,0 +1,331 @@
+//! Processes in one process, joined by real sockets.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bbq_core::Payload;
+use bbq_core::mesh::{NodeInfo, Roles, SlotOwner, ToGate};
+use bbq_core::world::{self, CallId, Meta, Outgoing, Target};
+use bbq_wire::id::SLOTS;
+use bbq_wire::{EntityId, NodeUid, Result};
+use bytes::Bytes;
+use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpListener, TcpStream};
+
+use super::link::{Identity, LinkError};
+use super::socket::Stream;
+use super::*;
+
+const KIND: u32 = 7;
+const GAME_AND_PROXY: Roles = Roles(Roles::GAME.0 | Roles::PROXY.0);
+
+fn uid(node: u32) -> NodeUid {
+    NodeUid { node, incarnation: 1 }
+}
+
+fn entity(n: u64) -> EntityId {
+    EntityId::new(KIND, n)
+}
+
+/// A process: a mesh, worlds that answer every call with its body, and a gate.
+struct Process {
+    node: MeshNode,
+    replies: mpsc::Receiver<(CallId, Result<Payload>)>,
+    gate: mpsc::Receiver<ToGate>,
+}
+
+struct Setup {
+    number: u32,
+    roles: Roles,
+    listen: Vec<Address>,
+    uplink: Option<Address>,
+}
+
+async fn start(setup: Setup, views: watch::Receiver<Arc<View>>) -> Process {
+    let Setup { number, roles, listen, uplink } = setup;
+    let worlds = if roles.contains(Roles::GAME) { 2 } else { 0 };
+    let machine = Config { me: uid(number), roles, worlds, sidecar: uplink.is_some(), ..Config::default() };
+    let config = MeshConfig { machine, cluster: "test".into(), uplink, ..MeshConfig::default() };
+    let mut listeners = Vec::new();
+    for address in &listen {
+        listeners.push(Listener::bind(address).await.unwrap());
+    }
+    let (senders, receivers): (Vec<_>, Vec<_>) = (0..worlds).map(|_| mpsc::channel(4096)).unzip();
+    let (gate_sender, gate) = mpsc::channel(64);
+    let inboxes = Inboxes { worlds: senders, gate: Some(gate_sender) };
+    let node = MeshNode::start(config, listeners, inboxes, Clock::start(), views).unwrap();
+    let (reply_sender, replies) = mpsc::channel(4096);
+    for (index, inbox) in receivers.into_iter().enumerate() {
+        tokio::spawn(echo_world(index as u16, inbox, node.handle(), reply_sender.clone()));
+    }
+    Process { node, replies, gate }
+}
+
+async fn echo_world(
+    index: u16,
+    mut inbox: mpsc::Receiver<world::Input>,
+    mesh: MeshHandle,
+    replies: mpsc::Sender<(CallId, Result<Payload>)>,
+) {
+    while let Some(input) = inbox.recv().await {
+        let output = match input {
+            world::Input::Activate(entity, epoch) => world::Output::Activated(entity, epoch, Ok(())),
+            world::Input::Call(call) => world::Output::Reply(call.reply_to, Ok(call.body)),
+            world::Input::Reply(call, result) => {
+                replies.send((call, result)).await.unwrap();
+                continue;
+            }
+            _ => continue,
+        };
+        if mesh.send(Input::World { index, output }).await.is_err() {
+            return;
+        }
+    }
+}
+
+impl Process {
+    async fn call(&self, call: u64, to: EntityId, body: Bytes) {
+        let outgoing = Outgoing {
+            target: Target::Entity(to),
+            method: 1,
+            body: Payload::from_bytes(body),
+            call: Some(CallId(call)),
+            deadline: bbq_wire::Time::MAX,
+            affinity: None,
+            meta: Meta::default(),
+        };
+        self.node.handle().send(Input::World { index: 0, output: world::Output::Call(outgoing) }).await.unwrap();
+    }
+
+    async fn reply(&mut self) -> (u64, Bytes) {
+        let (call, result) = within(self.replies.recv()).await.unwrap();
+        (call.0, result.unwrap().into_bytes())
+    }
+}
+
+async fn within<T>(what: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(20), what).await.expect("it takes too long")
+}
+
+/// Nodes with their roles, addresses and proxies; node 1 holds every slot.
+fn cluster(nodes: &[(u32, Roles, String, Option<u32>)]) -> View {
+    let nodes: BTreeMap<NodeUid, NodeInfo> = nodes
+        .iter()
+        .map(|(number, roles, address, sidecar)| {
+            let (roles, address, sidecar) = (*roles, address.clone(), sidecar.map(uid));
+            let serves = if roles.contains(Roles::GAME) { vec![KIND] } else { Vec::new() };
+            (uid(*number), NodeInfo { roles, address, sidecar, serves, ..NodeInfo::default() })
+        })
+        .collect();
+    View { nodes, slots: vec![SlotOwner { owner: uid(1), epoch: 1 }; usize::from(SLOTS)], revision: 1 }
+}
+
+fn address_of(process: &Process) -> String {
+    process.node.local_addresses()[0].to_string()
+}
+
+fn anywhere() -> Vec<Address> {
+    vec![Address::parse("127.0.0.1:0")]
+}
+
+fn temporary_path(name: &str) -> PathBuf {
+    std::env::temp_dir().join(format!("bbq-mesh-{}-{name}", std::process::id()))
+}
+
+async fn two_nodes() -> (Process, Process, watch::Sender<Arc<View>>) {
+    let (sender, views) = watch::channel(Arc::new(View::default()));
+    let listening = |number| Setup { number, roles: GAME_AND_PROXY, listen: anywhere(), uplink: None };
+    let one = start(listening(1), views.clone()).await;
+    let two = start(listening(2), views).await;
+    let nodes = [(1, GAME_AND_PROXY, address_of(&one), None), (2, GAME_AND_PROXY, address_of(&two), None)];
+    sender.send_replace(Arc::new(cluster(&nodes)));
+    (one, two, sender)
+}
+
+#[tokio::test]
+async fn two_processes_call_each_other_over_tcp() {
+    let (mut one, mut two, _views) = two_nodes().await;
+    one.call(1, entity(1), Bytes::from_static(b"mine")).await;
+    assert_eq!(one.reply().await, (1, Bytes::from_static(b"mine")));
+    // Entity 1 lives on node 1 now; a body of a megabyte comes and goes in one frame.
+    let body = Bytes::from(vec![7; 1 << 20]);
+    two.call(2, entity(1), body.clone()).await;
+    assert_eq!(two.reply().await, (2, body));
+    for n in 0..1000 {
+        two.call(n, entity(1), Bytes::from_static(b"x")).await;
+    }
+    for n in 0..1000 {
+        assert_eq!(two.reply().await.0, n, "answers of one entity come in order");
+    }
+    one.node.shutdown().await;
+    two.node.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_broken_link_is_made_again() {
+    let (sender, views) = watch::channel(Arc::new(View::default()));
+    let setup = |number, listen| Setup { number, roles: GAME_AND_PROXY, listen, uplink: None };
+    let mut one = start(setup(1, anywhere()), views.clone()).await;
+    let mut two = start(setup(2, Vec::new()), views).await;
+    // Node 2 reaches node 1 through a relay that can be cut.
+    let relay = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (through, behind) = (relay.local_addr().unwrap().to_string(), address_of(&one));
+    let (cut, cuts) = tokio::sync::broadcast::channel::<()>(4);
+    let cutter = cut.clone();
+    let (count, mut accepted) = watch::channel(0);
+    tokio::spawn(async move {
+        let _ = cuts;
+        while let Ok((mut near, _)) = relay.accept().await {
+            count.send_modify(|count| *count += 1);
+            let mut far = TcpStream::connect(&behind).await.unwrap();
+            let mut cuts = cutter.subscribe();
+            tokio::spawn(async move {
+                tokio::select! {
+                    _ = tokio::io::copy_bidirectional(&mut near, &mut far) => {}
+                    _ = cuts.recv() => {}
+                }
+            });
+        }
+    });
+    let nodes = [(1, GAME_AND_PROXY, through, None), (2, GAME_AND_PROXY, String::new(), None)];
+    sender.send_replace(Arc::new(cluster(&nodes)));
+    one.call(0, entity(1), Bytes::new()).await;
+    assert_eq!(one.reply().await.0, 0);
+    for round in 0..5 {
+        two.call(round, entity(1), Bytes::from_static(b"again")).await;
+        assert_eq!(two.reply().await.0, round);
+        cut.send(()).unwrap();
+        within(accepted.wait_for(|count| *count == round + 2)).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn processes_of_a_host_share_the_links_of_its_proxy() {
+    let path = temporary_path("sidecar");
+    let (sender, views) = watch::channel(Arc::new(View::default()));
+    let unix = Address::Unix(path.clone());
+    let mut listen = anywhere();
+    listen.push(unix.clone());
+    let proxy = start(Setup { number: 1, roles: Roles::PROXY, listen, uplink: None }, views.clone()).await;
+    let child = |number, roles| Setup { number, roles, listen: Vec::new(), uplink: Some(unix.clone()) };
+    let mut game = start(child(2, Roles::GAME), views.clone()).await;
+    let mut gate = start(child(3, Roles::GATE), views.clone()).await;
+    let alone = Setup { number: 4, roles: Roles::GAME, listen: anywhere(), uplink: None };
+    let mut alone = start(alone, views).await;
+    let nodes = [
+        (1, Roles::PROXY, address_of(&proxy), None),
+        (2, Roles::GAME, String::new(), Some(1)),
+        (3, Roles::GATE, String::new(), Some(1)),
+        (4, Roles::GAME, address_of(&alone), None),
+    ];
+    sender.send_replace(Arc::new(cluster(&nodes)));
+    game.call(1, entity(1), Bytes::from_static(b"home")).await;
+    assert_eq!(game.reply().await.0, 1);
+    alone.call(2, entity(1), Bytes::from_static(b"from afar")).await;
+    assert_eq!(alone.reply().await, (2, Bytes::from_static(b"from afar")));
+    let push = world::ToClient {
+        client: world::ClientRef { gate: uid(3), session: bbq_wire::SessionId(9), account: "ann".into() },
+        method: 1,
+        from: None,
+        body: Bytes::from_static(b"hello"),
+        call: None,
+        deadline: bbq_wire::Time::MAX,
+        unreliable: false,
+    };
+    alone.node.handle().send(Input::World { index: 0, output: world::Output::ToClient(push) }).await.unwrap();
+    let Some(ToGate::ToClient { message, .. }) = within(gate.gate.recv()).await else { panic!("no push") };
+    assert_eq!(&message.body[..], b"hello");
+    for child in [&game, &gate] {
+        assert_eq!(child.node.handle().stats().await.unwrap().links, 1);
+    }
+    proxy.node.shutdown().await;
+    within(game.node.handle().wait_for(|stats| stats.links == 0)).await.unwrap();
+    assert!(!path.exists(), "the file of the socket is removed");
+}
+
+#[tokio::test]
+async fn a_process_behind_a_sidecar_comes_back_when_its_proxy_does() {
+    let path = temporary_path("again");
+    let unix = Address::Unix(path.clone());
+    let (_sender, views) = watch::channel(Arc::new(View::default()));
+    let child = Setup { number: 2, roles: Roles::GAME, listen: Vec::new(), uplink: Some(unix.clone()) };
+    let game = start(child, views.clone()).await;
+    for _ in 0..2 {
+        let setup = Setup { number: 1, roles: Roles::PROXY, listen: vec![unix.clone()], uplink: None };
+        let proxy = start(setup, views.clone()).await;
+        within(game.node.handle().wait_for(|stats| stats.links == 1)).await.unwrap();
+        proxy.node.shutdown().await;
+        within(game.node.handle().wait_for(|stats| stats.links == 0)).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_full_inbox_makes_calls_busy_and_loses_nothing_else() {
+    let (sender, views) = watch::channel(Arc::new(View::default()));
+    let machine = Config { me: uid(1), roles: GAME_AND_PROXY, worlds: 1, ..Config::default() };
+    let config = MeshConfig { machine, cluster: "test".into(), ..MeshConfig::default() };
+    let (inbox, mut inputs) = mpsc::channel(1);
+    let inboxes = Inboxes { worlds: vec![inbox], gate: None };
+    let node = MeshNode::start(config, Vec::new(), inboxes, Clock::start(), views).unwrap();
+    sender.send_replace(Arc::new(cluster(&[(1, GAME_AND_PROXY, String::new(), None)])));
+    let process = Process { node, replies: mpsc::channel(1).1, gate: mpsc::channel(1).1 };
+    process.call(0, entity(1), Bytes::new()).await;
+    let Some(world::Input::Activate(id, epoch)) = within(inputs.recv()).await else { panic!("no order") };
+    let handle = process.node.handle();
+    handle.send(Input::World { index: 0, output: world::Output::Activated(id, epoch, Ok(())) }).await.unwrap();
+    for call in 1..4 {
+        process.call(call, entity(1), Bytes::new()).await;
+    }
+    handle.stats().await.unwrap();
+    let mut seen = Vec::new();
+    for _ in 0..4 {
+        seen.push(match within(inputs.recv()).await {
+            Some(world::Input::Call(_)) => None,
+            Some(world::Input::Reply(call, Err(error))) => Some((call.0, error.code)),
+            other => panic!("{other:?}"),
+        });
+    }
+    let busy = |call| Some((call, bbq_wire::Code::BUSY));
+    assert_eq!(seen, [None, busy(1), busy(2), busy(3)]);
+}
+
+fn identity(number: u32, cluster: &str) -> Identity {
+    Identity { me: uid(number), cluster: cluster.into(), roles: Roles::GAME, listen: String::new() }
+}
+
+fn pair() -> (Stream, Stream) {
+    let (a, b) = tokio::io::duplex(1 << 16);
+    let stream = |end| {
+        let (reader, writer) = tokio::io::split(end);
+        Stream { reader: Box::new(reader), writer: Box::new(writer), checksum: Default::default() }
+    };
+    (stream(a), stream(b))
+}
+
+#[tokio::test]
+async fn links_of_other_clusters_and_to_other_incarnations_are_refused_with_the_reason() {
+    let (near, far) = pair();
+    let (dialing, accepting) = (identity(1, "east"), identity(2, "west"));
+    let (dialed, accepted) = tokio::join!(dialing.open(near, Some(uid(2))), accepting.accept(far));
+    let text = dialed.map(|_| ()).unwrap_err().to_string();
+    assert!(text.contains("west") && text.contains("east"), "{text}");
+    assert!(matches!(accepted.map(|_| ()), Err(LinkError::Cluster { .. })));
+
+    let (near, far) = pair();
+    let (dialing, accepting) = (identity(1, "east"), identity(2, "east"));
+    let (dialed, accepted) = tokio::join!(dialing.open(near, Some(uid(3))), accepting.accept(far));
+    assert!(matches!(dialed.map(|_| ()), Err(LinkError::Node { .. })));
+    assert!(matches!(accepted.map(|_| ()), Err(LinkError::Node { .. })));
+
+    let (near, mut far) = pair();
+    far.writer.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+    assert!(matches!(identity(2, "east").accept(near).await.map(|_| ()), Err(LinkError::NotMesh)));
+}
+
+#[test]
+fn addresses_survive_their_text() {
+    for text in ["127.0.0.1:80", "host.example:1", "unix:/run/bbq.sock"] {
+        assert_eq!(Address::parse(text).to_string(), text);
+    }
+}
