@@ -139,9 +139,15 @@ impl Center {
         self.store.port()
     }
 
-    /// Returns when the control plane stopped by itself, because its disk failed.
+    /// Returns when a part of the center stopped because its disk failed: shut down, then start anew.
     pub async fn failed(&self) {
-        self.control.stopped().await;
+        match &self.store {
+            AnyStore::Memory(_) => self.control.stopped().await,
+            AnyStore::File(store) => tokio::select! {
+                () = self.control.stopped() => {}
+                () = store.stopped() => {}
+            },
+        }
     }
 
     /// Closes the connections and the files. When it returns, another center can take over address and data.

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::identity::{decode_named, encode_named};
 use super::keyspace::{Entry, Keyspace, key_and_revision};
-use super::node::{self, DeathCert, Load, NodeInfo, NodeRecord, Roles, Session, key};
+use super::node::{self, DeathCert, Load, NodeInfo, NodeRecord, Roles, ServiceRecord, Session, key};
 use super::protocol::{ControlError, Guard, Op, Request, Response, TxnOutcome, WatchEvent, WatchId, limit};
 use super::slots::SlotTable;
 
@@ -254,7 +254,7 @@ impl Engine {
         let namesake = self.leases.iter().find(|(_, lease)| lease.name == info.name);
         let namesake = namesake.map(|(uid, lease)| (*uid, lease.start));
         if let Some((uid, start)) = namesake {
-            if start == info.start {
+            if start == info.start && start != 0 {
                 return self.reattach(now, uid);
             }
             self.bury(uid, "a newer process opened with the same name");
@@ -495,7 +495,9 @@ fn check_info(info: &NodeInfo) -> Result<(), ControlError> {
         return Err(ControlError::invalid(format!("a schema has at most {} bytes", limit::SCHEMA_BYTES)));
     }
     let labels: usize = info.labels.iter().map(|(name, value)| name.len() + value.len()).sum();
-    let services: usize = info.services.iter().map(|service| service.name.len() + 32).sum();
+    let methods =
+        |service: &ServiceRecord| -> usize { service.methods.iter().map(|method| method.name.len() + 64).sum() };
+    let services: usize = info.services.iter().map(|service| service.name.len() + 32 + methods(service)).sum();
     if info.address.len() + labels + services > limit::INFO_BYTES {
         return Err(ControlError::invalid(format!("a node says at most {} bytes about itself", limit::INFO_BYTES)));
     }

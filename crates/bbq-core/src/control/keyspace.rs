@@ -7,6 +7,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::identity;
+use super::node::key;
 use super::protocol::{Versioned, WatchEvent};
 
 /// What is kept, in memory and on disk, about a key.
@@ -42,7 +43,7 @@ pub(crate) struct Keyspace {
 impl Keyspace {
     /// Loads what was stored. Watches cannot begin before `revision`.
     pub(crate) fn restored(entries: BTreeMap<String, Entry>, revision: u64) -> Self {
-        let bytes = entries.iter().map(|(key, entry)| key.len() + entry.value.len()).sum();
+        let bytes = entries.iter().map(|(key, entry)| counted(key, &entry.value)).sum();
         Self { entries, bytes, revision, forgotten: revision, ..Self::default() }
     }
 
@@ -54,7 +55,7 @@ impl Keyspace {
         self.entries.len()
     }
 
-    /// Of keys and values.
+    /// Of keys and values; membership has limits of its own and does not count.
     pub(crate) const fn bytes(&self) -> usize {
         self.bytes
     }
@@ -70,11 +71,11 @@ impl Keyspace {
 
     pub(crate) fn put(&mut self, key: String, value: Bytes, owner: Option<NodeUid>, history: usize) -> WatchEvent {
         self.revision += 1;
-        self.bytes += key.len() + value.len();
+        self.bytes += counted(&key, &value);
         let entry = Entry { value, revision: self.revision, owner };
         let event = WatchEvent::Put { key: key.clone(), value: entry.versioned() };
         if let Some(before) = self.entries.insert(key.clone(), entry) {
-            self.bytes -= key.len() + before.value.len();
+            self.bytes -= counted(&key, &before.value);
         }
         self.remember(event.clone(), history);
         event
@@ -83,7 +84,7 @@ impl Keyspace {
     pub(crate) fn delete(&mut self, key: &str, history: usize) -> Option<WatchEvent> {
         let before = self.entries.remove(key)?;
         self.revision += 1;
-        self.bytes -= key.len() + before.value.len();
+        self.bytes -= counted(key, &before.value);
         let event = WatchEvent::Del { key: key.to_owned(), revision: self.revision };
         self.remember(event.clone(), history);
         Some(event)
@@ -116,6 +117,10 @@ impl Keyspace {
             self.forgotten = key_and_revision(&oldest).1;
         }
     }
+}
+
+fn counted(key: &str, value: &Bytes) -> usize {
+    if key.starts_with(key::CLUSTER) { 0 } else { key.len() + value.len() }
 }
 
 /// Of a change.

@@ -133,7 +133,8 @@ pub struct NodeInfo {
     /// Unique in the cluster. When a second process opens with the name of a live one, the older incarnation is
     /// certified dead: a restart does not have to wait for its predecessor's lease.
     pub name: String,
-    /// A number drawn at random by the process: the same name *and* start is the same opening, sent again.
+    /// A number drawn at random for this opening: the same name *and* start is the same opening, sent again. 0: none was
+    /// drawn; the port does it then.
     pub start: u64,
     /// What it does.
     pub roles: Roles,

@@ -17,7 +17,7 @@ pub mod limit {
     pub const KEY_BYTES: usize = 512;
     /// Largest value that a transaction writes, in bytes.
     pub const VALUE_BYTES: usize = 512 << 10;
-    /// Most keys, and most bytes of keys and values together.
+    /// Most keys, and most bytes of keys and values together (without membership, whose records have own limits).
     pub const KEYS: usize = 65_536;
     /// See [`KEYS`].
     pub const TOTAL_BYTES: usize = 64 << 20;

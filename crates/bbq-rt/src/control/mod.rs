@@ -20,6 +20,7 @@ pub use center::CenterControl;
 pub use local::LocalControl;
 pub use membership::Membership;
 
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::Duration;
 
 use bbq_wire::NodeUid;
@@ -39,8 +40,12 @@ pub trait ControlPlane: Send + Sync + 'static {
     /// Hears about the keys that begin with `prefix`: a snapshot first, or what came after the revision `from`.
     fn watch(&self, prefix: String, from: Option<u64>) -> BoxFuture<'_, Result<WatchStream, ControlError>>;
 
-    /// Takes part as a new incarnation. `ttl`: the wanted lease; zero: the engine's default.
-    fn open(&self, info: NodeInfo, ttl: Duration) -> BoxFuture<'_, Result<Session, ControlError>> {
+    /// Takes part as a new incarnation. `ttl`: the wanted lease; zero: the engine's default. Draws [`NodeInfo::start`]
+    /// where it is 0, so that an opening whose answer gets lost is not done twice.
+    fn open(&self, mut info: NodeInfo, ttl: Duration) -> BoxFuture<'_, Result<Session, ControlError>> {
+        if info.start == 0 {
+            info.start = random();
+        }
         session(self.request(Request::Open { info, ttl_ms: u32::try_from(ttl.as_millis()).unwrap_or(u32::MAX) }))
     }
 
@@ -97,6 +102,11 @@ pub trait ControlPlane: Send + Sync + 'static {
             }
         })
     }
+}
+
+/// Differs between processes and between calls.
+fn random() -> u64 {
+    RandomState::new().build_hasher().finish() | 1
 }
 
 fn session(answer: BoxFuture<'_, Result<Response, ControlError>>) -> BoxFuture<'_, Result<Session, ControlError>> {

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use proptest::prelude::*;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -142,6 +143,46 @@ async fn a_peer_that_breaks_the_protocol_is_cut_off() {
         let _ = timeout(PATIENCE, stream.read_to_end(&mut rest)).await.expect("the server closes");
     }
     assert_eq!(echo.running.load(Ordering::Relaxed), 0);
+}
+
+fn cut_all(inbox: &mut BytesMut, frames: &mut Vec<(u8, u64, Bytes)>) -> bool {
+    loop {
+        match cut(inbox) {
+            Ok(Some(Frame { kind, id, body })) => frames.push((kind as u8, id, body)),
+            Ok(None) => return true,
+            Err(_) => return false,
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn frames_come_out_the_same_however_the_stream_is_cut(
+        frames in prop::collection::vec((0_u8..9, any::<u64>(), prop::collection::vec(any::<u8>(), 0..50)), 0..10),
+        piece in 1_usize..40,
+    ) {
+        let mut stream = BytesMut::new();
+        for (kind, id, body) in &frames {
+            stream.put_u32(u32::try_from(body.len() + HEAD_BYTES).unwrap());
+            stream.put_u8(*kind);
+            stream.put_u64(*id);
+            stream.put_slice(body);
+        }
+        let (mut inbox, mut found) = (BytesMut::new(), Vec::new());
+        for bytes in stream.chunks(piece) {
+            inbox.extend_from_slice(bytes);
+            prop_assert!(cut_all(&mut inbox, &mut found));
+        }
+        let expected: Vec<_> = frames.into_iter().map(|(kind, id, body)| (kind, id, Bytes::from(body))).collect();
+        prop_assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        cut_all(&mut BytesMut::from(bytes.as_slice()), &mut Vec::new());
+        let _ = Call::decode(&bytes);
+        let _ = Answer::decode(&bytes);
+    }
 }
 
 #[test]

@@ -116,6 +116,11 @@ impl RedbStore {
         Ok(Self { jobs })
     }
 
+    /// Returns when the Store stopped, because it was closed or because its disk failed.
+    pub async fn stopped(&self) {
+        self.jobs.closed().await;
+    }
+
     /// Stops the thread for all clones; returns when the file can be opened again.
     pub async fn close(&self) {
         let (done, closed) = oneshot::channel();
