@@ -20,7 +20,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bbq_core::mesh::{Config, Input, Mesh, Placement, Stats, View};
+use bbq_core::mesh::{Config, FromGate, Input, Mesh, Placement, Stats, View};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
@@ -32,6 +32,9 @@ use crate::clock::Clock;
 use dial::Dialer;
 use link::Identity;
 use router::{Event, Router};
+
+/// Messages of a gate handed over together.
+const GATE_BATCH: usize = 256;
 
 /// The limits of the shell; those of the machine are in [`bbq_core::mesh::Limits`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -204,6 +207,26 @@ impl MeshHandle {
             Event::Input(input) => input,
             _ => unreachable!("it was an input"),
         })
+    }
+
+    /// A channel of its own for the gate; what is put in arrives in order. Ends with the mesh, or its last sender.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    #[must_use]
+    pub fn gate(&self, capacity: usize) -> mpsc::Sender<FromGate> {
+        let (sender, mut queue) = mpsc::channel(capacity);
+        let mesh = self.clone();
+        tokio::spawn(async move {
+            let mut batch = Vec::new();
+            while queue.recv_many(&mut batch, GATE_BATCH).await > 0 {
+                let inputs = batch.drain(..).map(Input::Gate).collect();
+                if mesh.send_many(inputs).await.is_err() {
+                    return;
+                }
+            }
+        });
+        sender
     }
 
     /// Counters.
