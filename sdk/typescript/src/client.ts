@@ -7,10 +7,7 @@
 
 import { utf8 } from "./codec.js";
 import { BbqError, Code, type WireError } from "./errors.js";
-import { checkedKey, TRACE_BYTES, type Key } from "./frame.js";
-import { Link } from "./link.js";
 import {
-  Session,
   SESSION_DEFAULTS,
   type Credentials,
   type Message,
@@ -18,7 +15,10 @@ import {
   type SessionEvent,
   type SessionOutput,
   type SessionState,
-} from "./session.js";
+} from "./events.js";
+import { checkedKey, TRACE_BYTES, type Key } from "./frame.js";
+import { Link } from "./link.js";
+import { Session } from "./session.js";
 import {
   makeStub,
   serveBytes,

@@ -3,7 +3,7 @@
 export { Client, type AuthOptions, type ClientOptions, type Loss } from "./client.js";
 export { BbqError, Code, codeName, type Retry, type WireError } from "./errors.js";
 export type { Key } from "./frame.js";
-export type { SessionState } from "./session.js";
+export type { SessionState } from "./events.js";
 export {
   client,
   entity,

@@ -84,16 +84,16 @@ type Argument<S extends DescMessage | null> = S extends DescMessage ? MessageIni
 type Received<S extends DescMessage | null> = S extends DescMessage ? MessageShape<S> : null;
 type Result<S extends DescMessage | null> = S extends DescMessage ? MessageShape<S> : void;
 type Returned<S extends DescMessage | null> = S extends DescMessage ? MessageInitShape<S> : void;
-type Parameters_<S extends DescMessage | null, Options> = S extends DescMessage
+type Arguments<S extends DescMessage | null, Options> = S extends DescMessage
   ? [request: MessageInitShape<S>, options?: Options]
   : [request?: null, options?: Options];
 
 /** A method as a function; `notify` is the same call without an answer. */
 export type StubMethod<M extends Method> = M extends { readonly oneway: true }
-  ? (...args: Parameters_<M["request"], NotifyOptions>) => void
-  : ((...args: Parameters_<M["request"], CallOptions>) => Promise<Result<M["reply"]>>) & {
+  ? (...args: Arguments<M["request"], NotifyOptions>) => void
+  : ((...args: Arguments<M["request"], CallOptions>) => Promise<Result<M["reply"]>>) & {
       /** Wants no answer. @throws BbqError BUSY when too much is on its way */
-      notify(...args: Parameters_<M["request"], NotifyOptions>): void;
+      notify(...args: Arguments<M["request"], NotifyOptions>): void;
     };
 
 /** What `client.entity(Room, key)` and `client.service(Shop)` give. */

@@ -3,7 +3,7 @@ import { test } from "node:test";
 
 import { Code } from "../dist/errors.js";
 import { Kind, type Frame } from "../dist/frame.js";
-import type { SessionConfig } from "../dist/session.js";
+import type { SessionConfig } from "../dist/events.js";
 import { FakeGate } from "./gate.js";
 import { Random } from "./random.js";
 import { bytesOf, number, SimClient, wireError, World } from "./world.js";

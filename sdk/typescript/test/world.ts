@@ -1,8 +1,9 @@
 /** Virtual time, pipes that can be cut, and a session machine that lives between them. */
 
 import { BbqError } from "../dist/errors.js";
+import { SESSION_DEFAULTS, type SessionConfig, type SessionEvent, type SessionOutput } from "../dist/events.js";
 import { decodeFrame, PREFACE } from "../dist/frame.js";
-import { Session, SESSION_DEFAULTS, type SessionConfig, type SessionEvent, type SessionOutput } from "../dist/session.js";
+import { Session } from "../dist/session.js";
 import { Splitter } from "../dist/split.js";
 import type { FakeGate, GateConnection } from "./gate.js";
 import { Random } from "./random.js";
