@@ -2,7 +2,6 @@
 //! any other, and know what any other client is told.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use bbq_client::{Client, Push};
 use gobbq::codegen::ServiceDesc;
@@ -101,6 +100,13 @@ struct Mind {
     spin: f32,
 }
 
+/// Another ship, seen from the own one.
+struct Sight {
+    way: (f32, f32),
+    distance: f32,
+    speed: (f32, f32),
+}
+
 impl Mind {
     fn new(n: u64) -> Self {
         let spin = if n.is_multiple_of(2) { 1.0 } else { -1.0 };
@@ -129,7 +135,7 @@ impl Mind {
         };
         let at = (own.x as f32, own.y as f32);
         match self.nearest(at) {
-            Some((way, distance, speed)) if distance < CHASE => {
+            Some(Sight { way, distance, speed }) if distance < CHASE => {
                 let noise = self.unit() * 0.16 - 0.08;
                 let lead = distance / SHOT_SPEED;
                 let aim = (way.1 + speed.1 * lead).atan2(way.0 + speed.0 * lead) + noise;
@@ -149,14 +155,14 @@ impl Mind {
         }
     }
 
-    /// The way to the nearest other ship, how long it is, and the ship's speed.
-    fn nearest(&self, at: (f32, f32)) -> Option<((f32, f32), f32, (f32, f32))> {
+    fn nearest(&self, at: (f32, f32)) -> Option<Sight> {
         let others = self.seen.values().map(|(_, ship)| ship).filter(|ship| ship.id != self.you && !ship.fresh);
-        let ways = others.map(|ship| {
+        let sights = others.map(|ship| {
             let way = (ship.x as f32 - at.0, ship.y as f32 - at.1);
-            (way, way.0.hypot(way.1).max(1.0), (ship.speed_x as f32, ship.speed_y as f32))
+            let speed = (ship.speed_x as f32, ship.speed_y as f32);
+            Sight { way, distance: way.0.hypot(way.1).max(1.0), speed }
         });
-        ways.min_by(|a, b| a.1.total_cmp(&b.1))
+        sights.min_by(|a, b| a.distance.total_cmp(&b.distance))
     }
 
     /// SplitMix64, in `0.0 .. 1.0`.

@@ -120,11 +120,11 @@ pub(crate) fn put_back(sim: &mut Sim, pilot: &Pilot) -> ClientRef {
     let (position, speed) = (Vector::new(pilot.x, pilot.y), Vector::new(pilot.speed_x, pilot.speed_y));
     let ship = sim.put_back(pilot.ship, pilot.name.clone(), position, speed, pilot.hull);
     (ship.kills, ship.deaths) = (pilot.kills, pilot.deaths);
-    ClientRef {
-        gate: NodeUid { node: pilot.gate_node, incarnation: pilot.gate_incarnation },
-        session: SessionId(pilot.session),
-        account: Arc::from(pilot.account.as_str()),
-    }
+    let account = Arc::from(pilot.account.as_str());
+    let mut client = ClientRef { gate: Default::default(), session: Default::default(), account };
+    (client.gate.node, client.gate.incarnation) = (pilot.gate_node, pilot.gate_incarnation);
+    client.session.0 = pilot.session;
+    client
 }
 
 #[cfg(test)]
@@ -135,11 +135,9 @@ mod tests {
     fn a_pilot_is_put_back_as_it_was() {
         let mut sim = Sim::default();
         let id = sim.join("ann".to_owned(), &mut || 3 << 60).unwrap();
-        let client = ClientRef {
-            gate: NodeUid { node: 1, incarnation: 2 },
-            session: SessionId(3),
-            account: Arc::from("guest:ann"),
-        };
+        let account = Arc::from("guest:ann");
+        let mut client = ClientRef { gate: Default::default(), session: Default::default(), account };
+        (client.gate.node, client.gate.incarnation, client.session.0) = (1, 2, 3);
         let stored = pilot(sim.ship(id).unwrap(), &client);
         let mut other = Sim::resume(sim.tick(), sim.last_ship());
         assert_eq!(put_back(&mut other, &stored), client);

@@ -1,7 +1,6 @@
 //! The entity around the simulation: sessions in, snapshots out. It decides nothing about the game.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use gobbq::prelude::*;
 
@@ -30,7 +29,8 @@ struct Seat {
 #[derive(Debug)]
 pub(crate) struct Arena {
     sim: Sim,
-    seats: BTreeMap<SessionId, Seat>,
+    /// By the number of the session.
+    seats: BTreeMap<u64, Seat>,
     /// Time that passed without having been simulated yet.
     behind: Duration,
     state: ArenaState,
@@ -43,7 +43,7 @@ impl ArenaEntity for Arena {
         for pilot in &state.pilots {
             let client = put_back(&mut sim, pilot);
             let cell = sim.ship(pilot.ship).map_or(0, |ship| cell_of(ship.position));
-            seats.insert(client.session, Seat { client, ship: pilot.ship, cell });
+            seats.insert(client.session.0, Seat { client, ship: pilot.ship, cell });
         }
         Self { sim, seats, behind: Duration::ZERO, state }
     }
@@ -73,7 +73,7 @@ impl ArenaEntity for Arena {
 
     async fn join(&mut self, ctx: &Ctx, req: JoinRequest) -> Result<JoinReply> {
         let client = ctx.require_client()?;
-        let ship = match self.seats.get(&client.session) {
+        let ship = match self.seats.get(&client.session.0) {
             Some(seat) => {
                 self.sim.take_over(seat.ship);
                 seat.ship
@@ -96,7 +96,7 @@ impl ArenaEntity for Arena {
     async fn input(&mut self, ctx: &Ctx, req: InputRequest) -> Result<()> {
         let client = ctx.require_client()?;
         // Of a session that has no ship (any more), inputs say nothing: the client misses its snapshots and joins.
-        if let Some(seat) = self.seats.get(&client.session) {
+        if let Some(seat) = self.seats.get(&client.session.0) {
             let input = Input::new(req.sequence, req.thrust_x, req.thrust_y, req.aim, req.fire);
             self.sim.steer(seat.ship, input);
         }
@@ -111,7 +111,7 @@ impl ArenaEntity for Arena {
     }
 
     async fn on_session(&mut self, ctx: &Ctx, client: ClientRef, event: SessionEvent) -> Result<()> {
-        let ship = self.seats.get(&client.session).map(|seat| seat.ship);
+        let ship = self.seats.get(&client.session.0).map(|seat| seat.ship);
         match (event, ship) {
             (SessionEvent::Left, _) => self.dismiss(ctx, &client),
             // Nobody flies it until the session is back.
@@ -153,12 +153,12 @@ impl Arena {
             self.behind = Duration::ZERO;
             ctx.start_tick(TICK)?;
         }
-        self.seats.insert(client.session, seat);
+        self.seats.insert(client.session.0, seat);
         Ok(ship)
     }
 
     fn dismiss(&mut self, ctx: &Ctx, client: &ClientRef) {
-        let Some(seat) = self.seats.remove(&client.session) else { return };
+        let Some(seat) = self.seats.remove(&client.session.0) else { return };
         self.sim.leave(seat.ship);
         ctx.group(ALL).leave(client);
         for cell in around(seat.cell) {

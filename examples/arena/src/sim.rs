@@ -47,8 +47,9 @@ const FRESH_STEPS: u64 = 30;
 const SPAWN_MARGIN: f32 = 150.0;
 /// Inputs of one ship that wait for their steps. The oldest is dropped beyond it.
 const MAX_INPUTS: usize = 4;
-/// With more waiting inputs than this one is skipped, so that a burst does not delay the pilot for ever.
-const CALM_INPUTS: usize = 2;
+/// An input that has been waiting behind others for so many steps in a row is one too many: it only makes the ship
+/// answer later. One is skipped then. Inputs that come in bursts are not: each has its step.
+const LATE_STEPS: u32 = 10;
 
 /// A position, or a speed.
 #[derive(Clone, Copy, PartialEq, Debug, Default)]
@@ -99,6 +100,8 @@ pub struct Ship {
     respawn_at: u64,
     held: Input,
     waiting: VecDeque<Input>,
+    /// For how many steps there has been more than one input waiting.
+    late: u32,
 }
 
 /// Something that was fired.
@@ -218,8 +221,9 @@ impl Ship {
 
     /// The input for the next step: the one that waits longest, else the last one again.
     fn next_input(&mut self) -> Input {
-        let skip = self.waiting.len() > CALM_INPUTS;
-        if skip {
+        self.late = if self.waiting.len() > 1 { self.late + 1 } else { 0 };
+        if self.late == LATE_STEPS {
+            self.late = 0;
             self.waiting.pop_front();
         }
         if let Some(input) = self.waiting.pop_front() {
@@ -315,6 +319,7 @@ impl Sim {
             respawn_at: 0,
             held: Input::default(),
             waiting: VecDeque::new(),
+            late: 0,
         };
         self.ships.insert(id, ship);
         self.spawn(id, random);
@@ -338,6 +343,7 @@ impl Sim {
             respawn_at: self.tick + RESPAWN_STEPS,
             held: Input::default(),
             waiting: VecDeque::new(),
+            late: 0,
         };
         self.last_ship = self.last_ship.max(ship);
         self.ships.entry(ship).insert_entry(back).into_mut()

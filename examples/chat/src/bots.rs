@@ -1,7 +1,5 @@
 //! Members that are programs: they join a room and say something now and then, slowly enough for people to read.
 
-use std::time::Duration;
-
 use bbq_client::Client;
 use gobbq::codegen::ServiceDesc;
 use gobbq::codegen::buffa::Message;

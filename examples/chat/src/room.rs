@@ -6,8 +6,8 @@ use gobbq::prelude::*;
 
 use crate::chat::presence_change::Kind;
 use crate::chat::{
-    ChatClientRef, DirectoryRef, JoinReply, JoinRequest, Line, Member, PresenceChange, RoomEntity, RoomSize,
-    RoomState, SayReply, SayRequest,
+    ChatClientRef, DirectoryRef, JoinReply, JoinRequest, Line, Member, PresenceChange, RoomEntity, RoomSize, RoomState,
+    SayReply, SayRequest,
 };
 use crate::{DIRECTORY, MAX_HISTORY, MAX_MEMBERS, MAX_NAME, MAX_TEXT, checked};
 
@@ -164,11 +164,11 @@ fn member_of(client: &ClientRef, name: String) -> Member {
 }
 
 fn client_of(member: &Member) -> ClientRef {
-    ClientRef {
-        gate: NodeUid { node: member.gate_node, incarnation: member.gate_incarnation },
-        session: SessionId(member.session),
-        account: Arc::from(member.account.as_str()),
-    }
+    let account = Arc::from(member.account.as_str());
+    let mut client = ClientRef { gate: Default::default(), session: Default::default(), account };
+    (client.gate.node, client.gate.incarnation) = (member.gate_node, member.gate_incarnation);
+    client.session.0 = member.session;
+    client
 }
 
 #[cfg(test)]
@@ -206,8 +206,8 @@ mod tests {
 
     #[test]
     fn a_member_keeps_the_session_that_it_stands_for() {
-        let gate = NodeUid { node: 3, incarnation: 9 };
-        let client = ClientRef { gate, session: SessionId(77), account: Arc::from("guest:ann") };
+        let mut client = client_of(&Member { account: "guest:ann".to_owned(), ..Default::default() });
+        (client.gate.node, client.gate.incarnation, client.session.0) = (3, 9, 77);
         assert_eq!(client_of(&member_of(&client, "ann".to_owned())), client);
     }
 }

@@ -5,9 +5,7 @@ use gobbq::prelude::*;
 
 gobbq::include_proto!();
 
-use echo::{
-    CountReply, CountRequest, EchoClientRef, EchoRef, EchoService, GreeterEntity, GreeterRef, Hello,
-};
+use echo::{CountReply, CountRequest, EchoClientRef, EchoRef, EchoService, GreeterEntity, GreeterRef, Hello};
 
 /// What an [`App`](gobbq::App) needs to serve this example.
 #[must_use]

@@ -2,6 +2,6 @@
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> gobbq::Result<()> {
-    let app = gobbq::App::from_env()?;
+    let app = gobbq::App::from_env()?.descriptor(example_echo::DESCRIPTOR);
     example_echo::definitions().into_iter().fold(app, gobbq::App::add).run().await
 }

@@ -143,10 +143,22 @@ fn a_burst_of_inputs_does_not_delay_those_that_follow() {
     for sequence in 1..=100 {
         sim.steer(1, Input::new(sequence, 100, 0, 0, false));
     }
-    for _ in 0..3 {
+    for _ in 0..MAX_INPUTS {
         sim.step(&mut random);
     }
     assert_eq!(sim.ship(1).unwrap().done, 100);
+}
+
+#[test]
+fn a_pilot_whose_inputs_always_wait_gets_back_to_being_answered_at_once() {
+    let (mut sim, mut random) = ships_at(&[(0.0, 0.0)]);
+    sim.steer(1, Input::new(1, 100, 0, 0, false));
+    sim.steer(1, Input::new(2, 100, 0, 0, false));
+    for sequence in 3..40 {
+        sim.steer(1, Input::new(sequence, 100, 0, 0, false));
+        sim.step(&mut random);
+    }
+    assert_eq!(sim.ship(1).unwrap().done, 39);
 }
 
 #[test]
