@@ -9,12 +9,12 @@ pub mod payload;
 pub mod timer;
 pub mod cron;
 pub mod world;
+pub mod control;
+pub mod store;
 pub mod mesh;
 pub mod gate;
 pub mod compat;
 pub mod codegen;
-pub mod control;
-pub mod store;
 
 pub use desc::{Kind, MethodDesc, Rate, Restart, Save, ServiceDesc, StateDesc};
 pub use payload::Payload;

@@ -7,8 +7,7 @@ use std::sync::Arc;
 use bbq_core::world::{Input, Job, OpId, StoreReply, StoreRequest};
 use bbq_wire::{Code, Error};
 use tokio::runtime::Handle;
-
-use crate::inbox::Inbox;
+use tokio::sync::mpsc;
 
 /// Carries a request to the Store and brings the answer.
 #[derive(Clone)]
@@ -32,20 +31,21 @@ impl fmt::Debug for StoreDriver {
     }
 }
 
+/// Runs the errands of one world. How many there are at once is bounded by the operations of the world.
 pub(crate) struct Errands {
     store: StoreDriver,
     runtime: Handle,
-    inbox: Inbox,
+    inbox: mpsc::Sender<Input>,
 }
 
 impl Errands {
-    pub(crate) fn new(store: StoreDriver, inbox: Inbox) -> Self {
-        Self { store, runtime: Handle::current(), inbox }
+    pub(crate) fn new(store: StoreDriver, runtime: Handle, inbox: mpsc::Sender<Input>) -> Self {
+        Self { store, runtime, inbox }
     }
 
     pub(crate) fn store(&self, op: OpId, request: StoreRequest) {
         let (future, inbox) = ((self.store.0)(request), self.inbox.clone());
-        self.runtime.spawn(async move { inbox.send(Input::Store(op, future.await)) });
+        self.runtime.spawn(async move { bring(&inbox, Input::Store(op, future.await)).await });
     }
 
     /// The answer comes from a second task that waits for the first: it arrives even when the job panics.
@@ -57,7 +57,13 @@ impl Errands {
         let inbox = self.inbox.clone();
         self.runtime.spawn(async move {
             let failed = |_| Error::new(Code::INTERNAL, "the job panicked");
-            inbox.send(Input::JobDone(op, running.await.map_err(failed)));
+            bring(&inbox, Input::JobDone(op, running.await.map_err(failed))).await;
         });
+    }
+}
+
+async fn bring(inbox: &mpsc::Sender<Input>, input: Input) {
+    if inbox.send(input).await.is_err() {
+        tracing::debug!("an errand came back to a world that has ended");
     }
 }

@@ -130,7 +130,9 @@ impl Options {
         let setting = SETTINGS.iter().find(|setting| setting.0 == name || setting.1 == name);
         let Some((option, ..)) = setting else { return Err(bad(name, "no such option; --help lists them")) };
         let address = || {
-            value.parse::<SocketAddr>().map_err(|_| bad(name, &format!("`{value}` is not an address such as 127.0.0.1:4000")))
+            value
+                .parse::<SocketAddr>()
+                .map_err(|_| bad(name, &format!("`{value}` is not an address such as 127.0.0.1:4000")))
         };
         match *option {
             "--role" => self.roles = roles(value).map_err(|why| bad(name, &why))?,
@@ -145,10 +147,16 @@ impl Options {
             "--tls-key" => self.tls.get_or_insert_default().1 = value.into(),
             "--data" => self.data = Some(value.into()),
             "--worlds" => {
-                self.worlds = value.parse().map_err(|_| bad(name, &format!("`{value}` is not a number up to 65535")))?;
+                self.worlds =
+                    value.parse().map_err(|_| bad(name, &format!("`{value}` is not a number up to 65535")))?;
             }
             "--ready-file" => self.ready_file = Some(value.into()),
-            "--for" => self.run_for = Some(duration(value).ok_or_else(|| bad(name, &format!("`{value}` is not a duration such as 10s, 5m, 500ms")))?),
+            "--for" => {
+                self.run_for = Some(
+                    duration(value)
+                        .ok_or_else(|| bad(name, &format!("`{value}` is not a duration such as 10s, 5m, 500ms")))?,
+                )
+            }
             _ => return Err(bad(name, "no such option; --help lists them")),
         }
         Ok(())
@@ -239,7 +247,10 @@ mod tests {
             let pair = |name| [(name, value), ("--tls-cert", "c"), ("--tls-key", "k")];
             let arguments = pair(option).iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>();
             assert!(Options::parse(|_| None, arguments).is_ok(), "{option}");
-            let from_variable = Options::parse(|name| (name == *variable).then(|| value.to_owned()), ["--tls-cert=c".into(), "--tls-key=k".into()]);
+            let from_variable = Options::parse(
+                |name| (name == *variable).then(|| value.to_owned()),
+                ["--tls-cert=c".into(), "--tls-key=k".into()],
+            );
             assert!(from_variable.is_ok(), "{variable}");
         }
     }

@@ -78,6 +78,12 @@ impl BitOr for Roles {
     }
 }
 
+impl fmt::Display for Roles {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}
+
 impl fmt::Debug for Roles {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names = [(Self::GATE, "gate"), (Self::PROXY, "proxy"), (Self::GAME, "game"), (Self::CENTER, "center")];

@@ -1,8 +1,6 @@
 //! What goes into the mesh of a process and what comes out of it: plain values.
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::ops::BitOr;
 use std::sync::Arc;
 
 use bbq_wire::mesh::{MeshFrame, Route};
@@ -10,39 +8,12 @@ use bbq_wire::{EntityId, Error, NodeUid, Result, SessionId};
 use bytes::Bytes;
 
 use crate::Payload;
+pub use crate::control::Roles;
 use crate::world::{self, CallId, ClientRef, GroupOp, Outgoing, SessionEvent, ToClient};
 
 /// Names one link of this process; never used again after [`Input::LinkDown`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct LinkId(pub u64);
-
-/// What a process does for the cluster: a set of roles, as `Hello::roles` carries it and the control plane numbers it.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
-pub struct Roles(pub u32);
-
-impl Roles {
-    /// Holds sessions of clients.
-    pub const GATE: Self = Self(1);
-    /// Holds directory slots, forwards frames for the processes of its host.
-    pub const PROXY: Self = Self(2);
-    /// Hosts worlds.
-    pub const GAME: Self = Self(4);
-    /// Runs the embedded control plane.
-    pub const CENTER: Self = Self(8);
-
-    /// Whether every role of `other` is among these.
-    #[must_use]
-    pub const fn contains(self, other: Self) -> bool {
-        self.0 & other.0 == other.0
-    }
-}
-
-impl BitOr for Roles {
-    type Output = Self;
-    fn bitor(self, other: Self) -> Self {
-        Self(self.0 | other.0)
-    }
-}
 
 /// The cluster as the control plane describes it. Nodes that were in one view and are not in the next are dead.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -298,15 +269,3 @@ pub struct Candidate<'a> {
 /// Chooses the node of an entity among candidates (never empty, in order of uid); `None` leaves it to the default:
 /// the asking node, else the least loaded. Arguments: the entity, the node that asks, the candidates.
 pub type Placement = Box<dyn Fn(&EntityId, NodeUid, &[Candidate<'_>]) -> Option<NodeUid> + Send>;
-
-impl fmt::Display for Roles {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names = [(Self::GAME, "game"), (Self::GATE, "gate"), (Self::PROXY, "proxy"), (Self::CENTER, "center")];
-        let mut between = "";
-        for (_, name) in names.iter().filter(|(role, _)| self.contains(*role)) {
-            write!(f, "{between}{name}")?;
-            between = "+";
-        }
-        Ok(())
-    }
-}

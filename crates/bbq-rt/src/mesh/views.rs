@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use bbq_core::control::{ClusterView, NodeRecord, Roles as ControlRoles};
-use bbq_core::mesh::{NodeInfo, Roles, SlotOwner, View};
+use bbq_core::control::{ClusterView, NodeRecord, Roles};
+use bbq_core::mesh::{NodeInfo, SlotOwner, View};
 use bbq_wire::NodeUid;
 use tokio::sync::watch;
 
-/// Label with the name of the proxy behind which a node is.
+/// Label with the socket that a proxy offers to the processes of its host, or behind which a process is: the same text
+/// on both, and no other host's.
 pub const SIDECAR_LABEL: &str = "gobbq.sidecar";
 
 /// Follows the cluster. Ends with the last receiver, or with `clusters`.
@@ -47,9 +48,12 @@ fn node(cluster: &ClusterView, record: &NodeRecord) -> NodeInfo {
     let info = &record.info;
     NodeInfo {
         name: info.name.clone(),
-        roles: Roles(info.roles.0),
+        roles: info.roles,
         address: info.address.clone(),
-        sidecar: info.labels.get(SIDECAR_LABEL).and_then(|name| proxy_named(cluster, name)),
+        sidecar: match info.labels.get(SIDECAR_LABEL) {
+            Some(socket) if !info.roles.contains(Roles::PROXY) => Some(proxy_at(cluster, socket)),
+            _ => None,
+        },
         serves: info.services.iter().map(|service| service.kind).collect(),
         // Half the weight makes the same work twice the load.
         load: record.load.permille.saturating_mul(100) / record.load.weight.max(1),
@@ -58,9 +62,9 @@ fn node(cluster: &ClusterView, record: &NodeRecord) -> NodeInfo {
     }
 }
 
-/// The newest incarnation of the proxy with that name. While there is none, its processes have no way in or out.
-fn proxy_named(cluster: &ClusterView, name: &str) -> Option<NodeUid> {
-    let proxies = cluster.nodes.values().filter(|node| node.info.roles.contains(ControlRoles::PROXY));
-    let uid = proxies.filter(|node| node.info.name == name).map(|node| node.uid).max_by_key(|uid| uid.incarnation);
-    Some(uid.unwrap_or_default())
+/// The newest incarnation of the proxy at that socket. While there is none, its processes have no way in or out.
+fn proxy_at(cluster: &ClusterView, socket: &str) -> NodeUid {
+    let proxies = cluster.nodes.values().filter(|node| node.info.roles.contains(Roles::PROXY));
+    let here = proxies.filter(|node| node.info.labels.get(SIDECAR_LABEL).is_some_and(|other| other == socket));
+    here.map(|node| node.uid).max_by_key(|uid| uid.incarnation).unwrap_or_default()
 }

@@ -60,6 +60,18 @@ fn a_ship_that_pushes_reaches_the_top_speed_and_one_that_does_not_comes_to_rest(
 }
 
 #[test]
+fn a_ship_moves_as_the_pages_predict() {
+    // The same numbers as in the tests of the pages.
+    let (mut sim, mut random) = ships_at(&[(-1400.0, 0.0)]);
+    sim.steer(1, Input::new(1, 60, 50, 0, false));
+    for _ in 0..20 {
+        sim.step(&mut random);
+    }
+    let Vector { x, y } = sim.ship(1).unwrap().position;
+    assert!((x - -1299.19).abs() < 0.1 && (y - 84.01).abs() < 0.1, "{x} {y}");
+}
+
+#[test]
 fn a_shot_hits_the_ship_ahead_and_not_its_owner() {
     let (mut sim, mut random) = ships_at(&[(0.0, 0.0), (200.0, 0.0), (-200.0, 0.0)]);
     sim.steer(1, fire(1, 0));

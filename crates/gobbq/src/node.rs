@@ -1,0 +1,401 @@
+//! One node: the roles of a process, put together. `App` runs one; the demo and tests run several in a process.
+//!
+//! Start order: center, control plane session, mesh, worlds, gate. Stop order is the reverse: the gate sends its
+//! clients away, worlds save and stop their entities, the node leaves the cluster.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bbq_center::{Center, CenterConfig};
+use bbq_core::control::{ClusterView, ControlError, Load, NodeInfo, Roles};
+use bbq_core::gate::MethodTable;
+use bbq_core::mesh::{Input, ToGate};
+use bbq_core::world::{Config as WorldConfig, Definition};
+use bbq_game::{Game, GameConfig, Queues, StoreDriver};
+use bbq_gate::{Ends, Gate, GateConfig, Pages, TlsConfig, Verifier};
+use bbq_rt::clock::Clock;
+use bbq_rt::control::{Attendance, CenterControl, ControlPlane, Membership};
+use bbq_rt::mesh::{Address, Inboxes, Listener, MeshConfig, MeshHandle, MeshNode, SIDECAR_LABEL, views};
+use bbq_rt::store::{CenterStore, Store};
+use bbq_wire::NodeUid;
+use bytes::Bytes;
+use tokio::sync::{mpsc, watch};
+
+use crate::failure::{Failure, Result};
+use crate::options::Options;
+use crate::registration;
+
+/// Lease of a node.
+const LEASE: Duration = Duration::from_secs(3);
+/// How long a stopping gate waits for its clients to go.
+const GATE_GRACE: Duration = Duration::from_millis(500);
+/// How long a stopping game waits for its entities to save.
+const DRAIN_LIMIT: Duration = Duration::from_secs(10);
+/// How long a node waits for the center at start.
+const JOIN_LIMIT: Duration = Duration::from_secs(10);
+/// Messages between gate and mesh.
+const GATE_QUEUE: usize = 4096;
+/// Messages that go from the gate to the mesh at once.
+const GATE_BATCH: usize = 256;
+
+/// What an application serves.
+#[derive(Clone, Debug, Default)]
+pub struct Parts {
+    /// Types of the game role.
+    pub definitions: Vec<Definition>,
+    /// Generated descriptors, for `bbq call`.
+    pub schemas: Vec<Bytes>,
+    /// Judges credentials at the gate; `None`: everybody is a guest.
+    pub verifier: Option<Verifier>,
+    /// Pages of the gate.
+    pub pages: Pages,
+}
+
+/// Where a node listens.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Addresses {
+    /// The center role, for other processes of the cluster.
+    pub center: Option<String>,
+    /// The gate role, for clients.
+    pub gate: Option<String>,
+    /// Other nodes.
+    pub mesh: Vec<String>,
+}
+
+impl Addresses {
+    /// The addresses as JSON.
+    #[must_use]
+    pub fn to_json(&self) -> serde_json::Value {
+        serde_json::json!({ "center": self.center, "gate": self.gate, "mesh": self.mesh, "pid": std::process::id() })
+    }
+
+    /// Writes the addresses as JSON, all at once: who waits for the file never reads half of it.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn write(&self, path: &Path) -> Result<()> {
+        let draft = path.with_extension("draft");
+        std::fs::write(&draft, format!("{}\n", self.to_json())).and_then(|()| std::fs::rename(&draft, path)).map_err(
+            |error| {
+                Failure::new(
+                    format!("cannot write {}: {error}", path.display()),
+                    "name a file in a directory that can be written with --ready-file",
+                )
+            },
+        )
+    }
+}
+
+/// A running node. Dropping it is a crash; [`Node::shutdown`] loses nothing.
+#[derive(Debug)]
+pub struct Node {
+    addresses: Addresses,
+    gate: Option<Gate>,
+    game: Option<Game>,
+    member: Option<Member>,
+    center: Option<Center>,
+}
+
+/// What a node has that takes part in the cluster; a center alone does not.
+#[derive(Debug)]
+struct Member {
+    attendance: Attendance,
+    membership: Membership,
+    mesh: MeshNode,
+}
+
+impl Node {
+    /// Starts the roles of `options` and returns when everything listens and the node is known to the cluster.
+    ///
+    /// # Errors
+    /// An address is taken, a file cannot be used, the center cannot be reached within ten seconds.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub async fn start(options: &Options, parts: Arc<Parts>) -> Result<Self> {
+        let center = start_center(options).await?;
+        let mut node = Self { addresses: Addresses::default(), gate: None, game: None, member: None, center };
+        node.addresses.center = node.center.as_ref().map(|center| center.local_addr().to_string());
+        if options.roles != Roles::CENTER {
+            let outcome = node.join(options, &parts).await;
+            if let Err(failure) = outcome {
+                node.shutdown().await;
+                return Err(failure);
+            }
+        }
+        tracing::info!(name = %options.name, roles = ?options.roles, addresses = %node.addresses.to_json(), "ready");
+        Ok(node)
+    }
+
+    async fn join(&mut self, options: &Options, parts: &Parts) -> Result<()> {
+        let (control, store) = self.ports(options);
+        let clock = Clock::start();
+        let listeners = listeners(options).await?;
+        let address = listeners.first().map(|listener| listener.local_address().to_string());
+        let info = node_info(options, parts, address.unwrap_or_default());
+        let attendance = attend(control.clone(), info).await?;
+        let me = attendance.session().uid;
+        let membership = Membership::start(control);
+
+        let is_game = options.roles.contains(Roles::GAME);
+        let queues = Queues::new(if is_game { options.world_count() } else { 0 });
+        let (to_gate, from_mesh) = mpsc::channel(GATE_QUEUE);
+        let is_gate = options.roles.contains(Roles::GATE);
+        let inboxes = Inboxes { worlds: queues.inboxes(), gate: is_gate.then_some(to_gate) };
+        let sidecar = behind_sidecar(options);
+        let machine = bbq_core::mesh::Config {
+            me,
+            roles: options.roles,
+            worlds: inboxes.worlds.len() as u16,
+            sidecar,
+            names: parts.definitions.iter().map(|one| (one.desc().type_id(), one.desc().name.to_owned())).collect(),
+            ..bbq_core::mesh::Config::default()
+        };
+        let uplink = options.sidecar.clone().filter(|_| sidecar).map(Address::Unix);
+        let config = MeshConfig { machine, cluster: options.cluster.clone(), uplink, ..MeshConfig::default() };
+        let mesh = MeshNode::start(config, listeners, inboxes, clock, views(membership.views()))?;
+        self.addresses.mesh = mesh.local_addresses().iter().map(ToString::to_string).collect();
+        if is_game {
+            let world =
+                WorldConfig { node: me, unix_offset: clock.unix_offset(), seed: seed(me), ..WorldConfig::default() };
+            let config = GameConfig { world, clock };
+            self.game = Some(Game::start(&config, &parts.definitions, queues, &driver(store), &mesh.handle())?);
+        }
+        if is_gate {
+            let gate = start_gate(options, parts, me, clock, &mesh.handle(), from_mesh, &membership).await?;
+            self.addresses.gate = Some(gate.local_addr().to_string());
+            self.gate = Some(gate);
+        }
+        // Whoever waits for us to be ready may at once start something that needs us.
+        let seen = membership.wait_for(|view| view.nodes.contains_key(&me));
+        if tokio::time::timeout(JOIN_LIMIT, seen).await.is_err() {
+            return Err(Failure::new(
+                "the center accepted this node but does not show it to others",
+                "look at the logs of the center",
+            ));
+        }
+        self.member = Some(Member { attendance, membership, mesh });
+        Ok(())
+    }
+
+    /// The control plane and the Store: our own center's, or those of another process.
+    fn ports(&self, options: &Options) -> (Arc<dyn ControlPlane>, Arc<dyn Store>) {
+        match (&self.center, &options.center) {
+            (Some(center), _) => (center.control(), center.store()),
+            (None, Some(address)) => {
+                (Arc::new(CenterControl::new(address.clone())), Arc::new(CenterStore::new(address.clone())))
+            }
+            (None, None) => unreachable!("Options::check refuses a node without a center"),
+        }
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn addresses(&self) -> &Addresses {
+        &self.addresses
+    }
+
+    /// The cluster as this node sees it; `None` for a center alone.
+    #[must_use]
+    pub fn cluster(&self) -> Option<Arc<ClusterView>> {
+        self.member.as_ref().map(|member| member.membership.view())
+    }
+
+    /// The worlds of the game role.
+    #[must_use]
+    pub fn game(&self) -> Option<&Game> {
+        self.game.as_ref()
+    }
+
+    /// The gate role.
+    #[must_use]
+    pub fn gate(&self) -> Option<&Gate> {
+        self.gate.as_ref()
+    }
+
+    /// The mesh, to send calls into; `None` for a center alone.
+    #[must_use]
+    pub fn mesh(&self) -> Option<MeshHandle> {
+        self.member.as_ref().map(|member| member.mesh.handle())
+    }
+
+    /// Leaves the cluster in good order: clients are sent away, entities are saved and stopped, nothing is lost.
+    pub async fn shutdown(mut self) {
+        if let Some(member) = &self.member {
+            member.attendance.report(Load { weight: 0, permille: 0 });
+        }
+        if let Some(gate) = self.gate.take() {
+            gate.shutdown(GATE_GRACE).await;
+        }
+        if let Some(game) = self.game.take() {
+            if tokio::time::timeout(DRAIN_LIMIT, game.drain()).await.is_err() {
+                tracing::error!("not every entity could be saved in time");
+            }
+            // What the worlds said last is still on its way to the sockets.
+            if let Some(mesh) = self.mesh() {
+                let _ = mesh.stats().await;
+            }
+            game.stop().await;
+        }
+        if let Some(member) = self.member.take() {
+            member.mesh.shutdown().await;
+            if let Err(error) = member.attendance.leave("it was stopped").await {
+                tracing::warn!(%error, "could not say goodbye; others will notice when the lease ends");
+            }
+        }
+        if let Some(center) = self.center.take() {
+            center.shutdown().await;
+        }
+    }
+}
+
+fn behind_sidecar(options: &Options) -> bool {
+    options.sidecar.is_some() && !options.roles.contains(Roles::PROXY)
+}
+
+async fn start_center(options: &Options) -> Result<Option<Center>> {
+    if !options.roles.contains(Roles::CENTER) {
+        return Ok(None);
+    }
+    let config = CenterConfig {
+        listen: options.center_listen.to_string(),
+        data: options.data.clone(),
+        ..CenterConfig::default()
+    };
+    let center = bbq_center::serve(config).await;
+    center.map(Some).map_err(|error| Failure::new(error, "choose another address with --center-listen, another directory with --data, or stop the process that holds it"))
+}
+
+/// TCP for other hosts and, for a proxy with a sidecar path, a Unix socket for the processes of its own.
+async fn listeners(options: &Options) -> Result<Vec<Listener>> {
+    let mut addresses = Vec::new();
+    if !behind_sidecar(options) {
+        addresses.push(Address::Tcp(options.mesh_listen.to_string()));
+        addresses.extend(options.sidecar.clone().map(Address::Unix));
+    }
+    let mut listeners = Vec::new();
+    for address in addresses {
+        let failed = |error| {
+            Failure::new(
+                format!("cannot listen on {address}: {error}"),
+                "choose another address with --mesh-listen or --sidecar",
+            )
+        };
+        listeners.push(Listener::bind(&address).await.map_err(failed)?);
+    }
+    Ok(listeners)
+}
+
+fn node_info(options: &Options, parts: &Parts, address: String) -> NodeInfo {
+    let start = random();
+    let name = match options.name.is_empty() {
+        true => format!("{:?}-{:08x}", options.roles, start as u32),
+        false => options.name.clone(),
+    };
+    let mut labels = std::collections::BTreeMap::new();
+    if let Some(path) = &options.sidecar {
+        labels.insert(SIDECAR_LABEL.to_owned(), format!("{}:{}", host(), path.display()));
+    }
+    let is_game = options.roles.contains(Roles::GAME);
+    let services = if is_game { registration::records(&parts.definitions) } else { Vec::new() };
+    let schema = parts.schemas.iter().fold(Vec::new(), |mut all, schema| {
+        // File descriptor sets are messages: one after the other is their union.
+        all.extend_from_slice(schema);
+        all
+    });
+    let schema = if is_game { schema.into() } else { Bytes::new() };
+    NodeInfo { name, start, roles: options.roles, address, labels, services, schema, weight: 100 }
+}
+
+async fn attend(control: Arc<dyn ControlPlane>, info: NodeInfo) -> Result<Attendance> {
+    let fix = "start the center first, or correct --center";
+    let late = |_| Failure::new("the center cannot be reached", fix);
+    let opened = tokio::time::timeout(JOIN_LIMIT, async {
+        loop {
+            match Attendance::open(control.clone(), info.clone(), LEASE).await {
+                Err(ControlError::Unreachable { .. }) => tokio::time::sleep(Duration::from_millis(100)).await,
+                other => return other,
+            }
+        }
+    });
+    opened.await.map_err(late)?.map_err(|error| Failure::new(error, fix))
+}
+
+/// The Store as worlds use it.
+fn driver(store: Arc<dyn Store>) -> StoreDriver {
+    StoreDriver::new(move |request| {
+        let store = store.clone();
+        async move { bbq_core::store::reply(store.request(request.into()).await) }
+    })
+}
+
+async fn start_gate(
+    options: &Options,
+    parts: &Parts,
+    me: NodeUid,
+    clock: Clock,
+    mesh: &MeshHandle,
+    from_mesh: mpsc::Receiver<ToGate>,
+    membership: &Membership,
+) -> Result<Gate> {
+    let mut config = GateConfig::new(options.gate_listen);
+    config.machine.node = me;
+    config.pages = parts.pages.clone();
+    config.tls = options.tls.clone().map(|(certificate, key)| TlsConfig { certificate, key });
+    let (to_mesh, mut from_gate) = mpsc::channel(GATE_QUEUE);
+    let handle = mesh.clone();
+    tokio::spawn(async move {
+        let mut batch = Vec::new();
+        while from_gate.recv_many(&mut batch, GATE_BATCH).await > 0 {
+            if handle.send_many(batch.drain(..).map(Input::Gate).collect()).await.is_err() {
+                return;
+            }
+        }
+    });
+    let ends = Ends { clock, to_mesh, from_mesh, methods: methods(membership.views()) };
+    let verifier = parts.verifier.clone().unwrap_or_else(Verifier::guest);
+    Gate::start(config, ends, verifier)
+        .await
+        .map_err(|error| Failure::new(error, "choose another address with --listen, or stop the process that holds it"))
+}
+
+/// What clients may call, following the cluster.
+fn methods(mut views: watch::Receiver<Arc<ClusterView>>) -> watch::Receiver<Arc<MethodTable>> {
+    let first = registration::methods(&views.borrow_and_update());
+    let (sender, receiver) = watch::channel(Arc::new(first));
+    tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                changed = views.changed() => if changed.is_err() { return },
+                () = sender.closed() => return,
+            }
+            let next = registration::methods(&views.borrow_and_update());
+            // While a game restarts nobody serves its methods; what is known of them stays true.
+            if !next.is_empty() {
+                sender.send_if_modified(|table| {
+                    let changed = **table != next;
+                    *table = Arc::new(next);
+                    changed
+                });
+            }
+        }
+    });
+    receiver
+}
+
+/// The name of this machine: sockets of different machines may have the same path.
+fn host() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned()
+}
+
+/// A number that no other process has drawn, from the keys of the standard hasher.
+fn random() -> u64 {
+    use std::hash::{BuildHasher, Hasher};
+    std::collections::hash_map::RandomState::new().build_hasher().finish()
+}
+
+/// Worlds of two incarnations must not draw the same numbers.
+fn seed(me: NodeUid) -> u64 {
+    random() ^ me.incarnation << 32 ^ u64::from(me.node)
+}
