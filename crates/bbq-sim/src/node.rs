@@ -40,11 +40,11 @@ impl Node {
         Self { uid, alive: true, wake: None, drained: 0, mesh, worlds: (0..worlds).map(make).collect() }
     }
 
-    pub(crate) fn to_mesh(&mut self, now: Time, input: mesh::Input) {
+    pub(crate) fn feed_mesh(&mut self, now: Time, input: mesh::Input) {
         self.mesh.handle(now, input);
     }
 
-    pub(crate) fn to_world(&mut self, now: Time, index: u16, input: Input) {
+    pub(crate) fn feed_world(&mut self, now: Time, index: u16, input: Input) {
         if let Some(world) = self.worlds.get_mut(usize::from(index)) {
             world.handle(now, input);
         }
@@ -64,13 +64,13 @@ impl Node {
             for index in 0..self.worlds.len() {
                 while let Some(output) = self.worlds[index].poll() {
                     quiet = false;
-                    self.from_world(now, index as u16, output, wishes);
+                    self.carry(now, index as u16, output, wishes);
                 }
             }
             while let Some(output) = self.mesh.poll() {
                 quiet = false;
                 match output {
-                    mesh::Output::World { index, input } => self.to_world(now, index, input),
+                    mesh::Output::World { index, input } => self.feed_world(now, index, input),
                     other => wishes.push_back(Wish::Mesh(other)),
                 }
             }
@@ -80,12 +80,12 @@ impl Node {
         }
     }
 
-    fn from_world(&mut self, now: Time, index: u16, output: Output, wishes: &mut VecDeque<Wish>) {
+    fn carry(&mut self, now: Time, index: u16, output: Output, wishes: &mut VecDeque<Wish>) {
         match output {
             Output::Store(op, request) => wishes.push_back(Wish::Store(index, op, request)),
             Output::Job(op, job) => wishes.push_back(Wish::Job(index, op, job)),
             Output::Drained => wishes.push_back(Wish::Drained),
-            Output::Reply(ReplyTo::World(to, call), result) => self.to_world(now, to, Input::Reply(call, result)),
+            Output::Reply(ReplyTo::World(to, call), result) => self.feed_world(now, to, Input::Reply(call, result)),
             output => self.mesh.handle(now, mesh::Input::World { index, output }),
         }
     }

@@ -295,7 +295,7 @@ impl Sim {
         }
         self.publish();
         for world in 0..self.settings.worlds {
-            self.nodes[index].to_world(self.now, world, Input::Drain);
+            self.nodes[index].feed_world(self.now, world, Input::Drain);
         }
         self.settle(index);
         let until = self.now + PATIENCE;
@@ -340,7 +340,7 @@ impl Sim {
                 if self.links.is_up(to) {
                     self.trace.event(now, "frame", &frame.to_bytes(Checksum::None).unwrap_or_default());
                     let input = mesh::Input::Frame { link: to.link, frame: *frame };
-                    self.with(to.node, |node| node.to_mesh(now, input));
+                    self.with(to.node, |node| node.feed_mesh(now, input));
                 }
             }
             Event::LinkUp(end, peer) => {
@@ -349,15 +349,15 @@ impl Sim {
                     let peer = self.nodes[peer].uid;
                     let roles = Roles::GAME | Roles::PROXY;
                     let input = mesh::Input::LinkUp { link: end.link, peer, roles };
-                    self.with(end.node, |node| node.to_mesh(now, input));
+                    self.with(end.node, |node| node.feed_mesh(now, input));
                 }
             }
             Event::LinkDown(end) => {
                 self.trace.debug(now, &("down", end));
-                self.with(end.node, |node| node.to_mesh(now, mesh::Input::LinkDown { link: end.link }));
+                self.with(end.node, |node| node.feed_mesh(now, mesh::Input::LinkDown { link: end.link }));
             }
             Event::Dial(from, peer) => self.dial(from, peer),
-            Event::View(index, view) => self.with(index, |node| node.to_mesh(now, mesh::Input::View(view))),
+            Event::View(index, view) => self.with(index, |node| node.feed_mesh(now, mesh::Input::View(view))),
             Event::Store(index, uid, world, op, request) => {
                 let reply = self.serve_store(request);
                 let delay = self.random.between(Duration::from_micros(50), Duration::from_millis(3));
@@ -366,7 +366,7 @@ impl Sim {
             Event::StoreReply(index, uid, world, op, reply) => {
                 if self.nodes[index].uid == uid {
                     self.trace.debug(now, &reply);
-                    self.with(index, |node| node.to_world(now, world, Input::Store(op, *reply)));
+                    self.with(index, |node| node.feed_world(now, world, Input::Store(op, *reply)));
                 }
             }
             Event::Fault(fault) => self.inject(fault),
@@ -422,7 +422,7 @@ impl Sim {
                         }
                     },
                 };
-                self.nodes[index].to_world(now, world, Input::JobDone(op, result));
+                self.nodes[index].feed_world(now, world, Input::JobDone(op, result));
             }
             Wish::Drained => self.nodes[index].drained += 1,
             Wish::Mesh(mesh::Output::Send { link, frame }) => {
@@ -493,7 +493,7 @@ impl Sim {
         let owners: Vec<NodeUid> =
             self.view.nodes.iter().filter(|(_, info)| !info.draining).map(|(uid, _)| *uid).collect();
         for (slot, row) in self.view.slots.iter_mut().enumerate() {
-            let best = owners.iter().max_by_key(|uid| Random::new(slot as u64 ^ u64::from(uid.node) << 32).next());
+            let best = owners.iter().max_by_key(|uid| Random::new(slot as u64 ^ u64::from(uid.node) << 32).number());
             let owner = best.copied().unwrap_or_default();
             if owner != row.owner {
                 *row = SlotOwner { owner, epoch: row.epoch + 1 };

@@ -41,6 +41,7 @@ impl App {
 
     /// Serves a type: `app.add(RoomRef::entity::<Room>())`.
     #[must_use]
+    #[expect(clippy::should_implement_trait, reason = "it adds a type to an application; nobody reads it as a sum")]
     pub fn add(mut self, definition: Definition) -> Self {
         self.parts.definitions.push(definition);
         self
@@ -78,9 +79,12 @@ impl App {
         if let Some(path) = &self.options.ready_file {
             node.addresses().write(path)?;
         }
-        wait_for_the_end(self.options.run_for).await;
+        let failure = tokio::select! {
+            () = wait_for_the_end(self.options.run_for) => None,
+            failure = node.failed() => Some(failure),
+        };
         node.shutdown().await;
-        Ok(())
+        failure.map_or(Ok(()), Err)
     }
 }
 

@@ -21,7 +21,7 @@ pub use app::{App, init_logs, wait_for_the_end};
 pub use bbq_core::codegen;
 pub use bbq_core::world;
 pub use bbq_core::world::Definition;
-pub use bbq_gate::{AuthRequest, JwtKey, Verified, Verifier};
+pub use bbq_gate::{AuthRequest, JwtKey, Pages, Verified, Verifier};
 pub use bbq_sim as sim;
 pub use failure::{Failure, Result};
 pub use options::Options;

@@ -15,7 +15,7 @@ use bbq_core::world::{Config as WorldConfig, Definition};
 use bbq_game::{Game, GameConfig, Queues, StoreDriver};
 use bbq_gate::{Ends, Gate, GateConfig, Pages, TlsConfig, Verifier};
 use bbq_rt::clock::Clock;
-use bbq_rt::control::{Attendance, CenterControl, ControlPlane, Membership};
+use bbq_rt::control::{Attendance, CenterControl, ControlPlane, Membership, Standing};
 use bbq_rt::mesh::{Address, Inboxes, Listener, MeshConfig, MeshHandle, MeshNode, SIDECAR_LABEL, views};
 use bbq_rt::store::{CenterStore, Store};
 use bbq_wire::NodeUid;
@@ -218,6 +218,30 @@ impl Node {
     #[must_use]
     pub fn mesh(&self) -> Option<MeshHandle> {
         self.member.as_ref().map(|member| member.mesh.handle())
+    }
+
+    /// Waits until the node cannot go on: the cluster declared it dead (it hung, or was cut off, for longer than its
+    /// lease), or its center's files failed. What it still does is fenced; stop it and start it anew.
+    pub async fn failed(&self) -> Failure {
+        let over = async {
+            let Some(member) = &self.member else { return std::future::pending().await };
+            let mut standing = member.attendance.standing();
+            let over = standing.wait_for(|standing| matches!(standing, Standing::Over(_))).await.map(|over| over.clone());
+            match over {
+                Ok(Standing::Over(certificate)) => certificate.why,
+                _ => std::future::pending().await,
+            }
+        };
+        let center = async {
+            match &self.center {
+                Some(center) => center.failed().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            why = over => Failure::new(format!("this node was declared dead: {why}"), "start it again: it joins as a new incarnation"),
+            () = center => Failure::new("the center cannot write its files any more", "make room on the disk of --data, then start it again"),
+        }
     }
 
     /// Leaves the cluster in good order: clients are sent away, entities are saved and stopped, nothing is lost.

@@ -11,13 +11,13 @@ use bbq_core::codegen::*;
 use buffa_types::google::protobuf::UInt64Value;
 
 /// Methods by index.
-pub const ADD: usize = 0;
-pub const NOTE: usize = 1;
-pub const RELAY: usize = 2;
-pub const NAP: usize = 3;
-pub const EXPLODE: usize = 4;
+pub(crate) const ADD: usize = 0;
+pub(crate) const NOTE: usize = 1;
+pub(crate) const RELAY: usize = 2;
+pub(crate) const NAP: usize = 3;
+pub(crate) const EXPLODE: usize = 4;
 
-pub static LEDGER: ServiceDesc = ServiceDesc {
+pub(crate) static LEDGER: ServiceDesc = ServiceDesc {
     name: "sim.Ledger",
     kind: Kind::Entity,
     methods: &[
@@ -32,13 +32,13 @@ pub static LEDGER: ServiceDesc = ServiceDesc {
 };
 
 /// A durable counter.
-pub struct Ledger {
+pub(crate) struct Ledger {
     total: u64,
     /// The last note of each sender.
     heard: BTreeMap<u64, u64>,
 }
 
-pub struct LedgerRef(EntityHandle);
+pub(crate) struct LedgerRef(EntityHandle);
 
 impl EntityStub for LedgerRef {
     const DESC: &'static ServiceDesc = &LEDGER;
@@ -51,21 +51,21 @@ impl EntityStub for LedgerRef {
 }
 
 impl LedgerRef {
-    pub fn call(&self, method: usize, value: u64) -> Call<UInt64Value> {
+    pub(crate) fn call(&self, method: usize, value: u64) -> Call<UInt64Value> {
         self.0.call(&LEDGER, method, Payload::of(UInt64Value { value, ..Default::default() }), Payload::take)
     }
 }
 
 thread_local! {
     /// What entities found wrong; the simulation is one thread.
-    pub static COMPLAINTS: Rc<RefCell<Vec<String>>> = Rc::default();
+    pub(crate) static COMPLAINTS: Rc<RefCell<Vec<String>>> = Rc::default();
 }
 
 fn complain(what: String) {
     COMPLAINTS.with(|all| all.borrow_mut().push(what));
 }
 
-pub struct LedgerGlue;
+pub(crate) struct LedgerGlue;
 
 impl EntityGlue for LedgerGlue {
     type Entity = Ledger;

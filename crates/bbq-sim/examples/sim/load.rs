@@ -19,12 +19,12 @@ const CALLS: u64 = 40;
 
 /// What one run found.
 #[derive(Debug, Default)]
-pub struct Report {
-    pub trace: u64,
-    pub events: u64,
-    pub ok: u64,
-    pub failed: BTreeMap<u32, u64>,
-    pub broken: Vec<String>,
+pub(crate) struct Report {
+    pub(crate) trace: u64,
+    pub(crate) events: u64,
+    pub(crate) ok: u64,
+    pub(crate) failed: BTreeMap<u32, u64>,
+    pub(crate) broken: Vec<String>,
 }
 
 /// What is known of the additions to one entity.
@@ -65,7 +65,7 @@ impl Book {
 }
 
 /// Runs one seed.
-pub fn run(seed: u64) -> Report {
+pub(crate) fn run(seed: u64) -> Report {
     let mut dice = Random::new(seed ^ 0x5eed);
     COMPLAINTS.with(|all| all.borrow_mut().clear());
     let mut maybe = |low: u64, high: u64| {

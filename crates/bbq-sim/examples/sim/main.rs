@@ -31,7 +31,7 @@ fn main() -> ExitCode {
             println!("seed {seed}: {complaint}");
         }
         broken += u64::from(!report.broken.is_empty());
-        if count as u64 % TWICE_EVERY == 0 {
+        if (count as u64).is_multiple_of(TWICE_EVERY) {
             twice += 1;
             if load::run(seed).trace != report.trace {
                 println!("seed {seed}: two runs left different traces");
