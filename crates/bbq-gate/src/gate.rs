@@ -45,6 +45,9 @@ pub struct Ends {
 #[derive(Debug)]
 pub struct Gate {
     address: SocketAddr,
+    /// Weak, so that the machine ends with its connections.
+    entry: mpsc::WeakSender<ToMachine>,
+    clock: Clock,
     control: mpsc::Sender<Control>,
     draining: Arc<AtomicBool>,
     accepting: JoinHandle<()>,
@@ -67,6 +70,7 @@ impl Gate {
         let (control, controls) = mpsc::channel(16);
         let mut machine_config = config.machine;
         machine_config.session.origin_ms = ends.clock.unix_offset() / 1_000_000;
+        let (entry, clock) = (to_machine.downgrade(), ends.clock);
         let machine = Machine {
             // The machine gives up first, and says why.
             patience: machine_config.opening * 2,
@@ -88,13 +92,18 @@ impl Gate {
         let accepting = tokio::spawn(accept(listener, Arc::new(door), to_machine));
         let machine = tokio::spawn(machine.run());
         tracing::info!(%address, "gate listens");
-        Ok(Self { address, control, draining, accepting, machine })
+        Ok(Self { address, entry, clock, control, draining, accepting, machine })
     }
 
     /// Where it listens.
     #[must_use]
     pub const fn local_addr(&self) -> SocketAddr {
         self.address
+    }
+
+    /// For other listeners: where connections are announced, and the machine's clock. None: it has stopped.
+    pub(crate) fn entry(&self) -> Option<(mpsc::Sender<ToMachine>, Clock)> {
+        self.entry.upgrade().map(|to_machine| (to_machine, self.clock))
     }
 
     /// What it has done and holds; nothing when it has stopped.
