@@ -19,7 +19,7 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
-use crate::machine::ToMachine;
+use crate::messages::ToMachine;
 use crate::opening::{Door, Opened};
 use crate::outbox::{End, Outbox, Taken};
 use crate::socket::Socket;
@@ -34,6 +34,9 @@ const MESSAGE_BYTES: usize = 32 * 1024;
 /// The machine is told at once when so many bytes were flushed; otherwise with the next frames that it sends.
 const MANY_BYTES: u32 = 64 * 1024;
 
+/// Most frames in one message to the machine. A frame in memory is larger than on the wire, and the queue is bounded by
+/// messages.
+const MAX_FRAMES: usize = 64;
 /// Pieces that wait, above which pings are not answered: a client that does not read needs no pong.
 const MAX_PONG_BACKLOG: usize = 64;
 
@@ -45,6 +48,8 @@ struct Connection {
     /// WebSocket: its decoder, and bytes that wait for it.
     websocket: Option<Box<Decoder>>,
     raw: BytesMut,
+    /// Frames may be ready to be decoded.
+    more: bool,
     writer: Writer,
 }
 
@@ -80,6 +85,8 @@ struct Decoded {
     error: Option<FrameError>,
     /// How many bytes it took.
     bytes: u32,
+    /// There are more frames.
+    more: bool,
 }
 
 enum Step {
@@ -90,7 +97,14 @@ enum Step {
     Gone,
 }
 
-/// Serves one connection to its end.
+/// What could not be told at once.
+struct Stuck {
+    input: Option<ToMachine>,
+    /// Comes behind the input, and ends the connection.
+    error: Option<FrameError>,
+}
+
+/// Serves one connection to its end. What is rare is boxed, so that the task of an idle connection is small.
 pub(crate) async fn serve(
     id: ConnId,
     stream: TcpStream,
@@ -98,23 +112,18 @@ pub(crate) async fn serve(
     outbox: Arc<Outbox>,
     to_machine: mpsc::Sender<ToMachine>,
 ) {
-    // Boxed, so that its memory is given back when it is done.
-    let opening = Box::pin(async {
-        tokio::select! {
-            opened = door.open(stream) => opened.ok().flatten(),
-            () = expelled(&outbox) => None,
-        }
-    });
-    let opened = opening.await;
-    drop(door);
-    if let Some(Opened { socket, websocket, rest }) = opened {
-        let framed = websocket.is_some();
-        let writer = Writer::new(socket, outbox, framed);
-        let (inlet, to_machine) = (Inlet::default(), to_machine.clone());
-        Connection { id, to_machine, inlet, websocket, raw: rest, writer }.run().await;
+    if let Some(opened) = Box::pin(open(stream, door, outbox.clone())).await {
+        Connection::new(id, opened, outbox, to_machine.clone()).run().await;
     }
     // Fails only if the machine is gone.
-    let _ = to_machine.send(ToMachine::Input(Input::Closed { conn: id })).await;
+    let _ = Box::pin(to_machine.send(ToMachine::Input(Input::Closed { conn: id }))).await;
+}
+
+async fn open(stream: TcpStream, door: Arc<Door>, outbox: Arc<Outbox>) -> Option<Opened> {
+    tokio::select! {
+        opened = door.open(stream) => opened.ok().flatten(),
+        () = expelled(&outbox) => None,
+    }
 }
 
 /// Returns when the machine does not want the connection any more, and it had time to hear why.
@@ -129,11 +138,21 @@ async fn expelled(outbox: &Outbox) {
 }
 
 impl Connection {
+    fn new(id: ConnId, opened: Opened, outbox: Arc<Outbox>, to_machine: mpsc::Sender<ToMachine>) -> Self {
+        let Opened { socket, websocket, rest } = opened;
+        let writer = Writer::new(socket, outbox, websocket.is_some());
+        Self { id, to_machine, inlet: Inlet::default(), websocket, raw: rest, more: false, writer }
+    }
+
     async fn run(mut self) {
         loop {
-            let decoded = self.decode();
-            if !self.deliver(decoded).await {
+            if let Some(stuck) = self.tell()
+                && !Box::pin(self.wait(stuck)).await
+            {
                 return;
+            }
+            if std::mem::take(&mut self.more) {
+                continue;
             }
             match poll_fn(|context| self.poll_step(context)).await {
                 Step::Read(bytes) if self.websocket.is_some() && self.raw.is_empty() => self.raw = bytes,
@@ -141,17 +160,46 @@ impl Connection {
                 Step::Read(bytes) => self.inlet.push(bytes),
                 Step::ReadOn(reading) => self.inlet.read_on(reading),
                 Step::Flushed(bytes) => {
-                    if !self.hand_in(Input::Flushed { conn: self.id, bytes }).await {
+                    let input = Input::Flushed { conn: self.id, bytes };
+                    if !Box::pin(self.hand_in(ToMachine::Input(input))).await {
                         return;
                     }
                 }
                 Step::End(End::Close) => {
-                    let _ = timeout(LINGER, self.writer.finish()).await;
+                    let _ = Box::pin(timeout(LINGER, self.writer.finish())).await;
                     return;
                 }
                 Step::End(_) | Step::Gone => return,
             }
         }
+    }
+
+    /// Tells the machine everything that has arrived; what is left to be told.
+    fn tell(&mut self) -> Option<Box<Stuck>> {
+        let Decoded { frames, error, bytes, more } = self.decode();
+        self.more = more;
+        let mut input = None;
+        if !frames.is_empty() {
+            let frames = ToMachine::Input(Input::Frames { conn: self.id, bytes, frames });
+            input = self.to_machine.try_send(frames).err().map(mpsc::error::TrySendError::into_inner);
+        }
+        (input.is_some() || error.is_some()).then(|| Box::new(Stuck { input, error }))
+    }
+
+    /// Tells the machine the rest; whether the connection goes on.
+    async fn wait(&mut self, stuck: Box<Stuck>) -> bool {
+        let Stuck { input, error } = *stuck;
+        if let Some(input) = input
+            && !self.hand_in(input).await
+        {
+            return false;
+        }
+        let Some(error) = error else { return true };
+        // The machine answers and closes; what else the client sends is not looked at.
+        if self.hand_in(ToMachine::Input(Input::BadFrame { conn: self.id, error })).await {
+            let _ = timeout(LINGER, self.writer.finish_when_told()).await;
+        }
+        false
     }
 
     /// What can be done now; flushes on the way.
@@ -183,6 +231,7 @@ impl Connection {
         let before = self.raw.len() + self.inlet.kept();
         let mut decoded = Decoded::default();
         decoded.error = self.decode_into(&mut decoded.frames).err();
+        decoded.more = decoded.frames.len() >= MAX_FRAMES;
         decoded.bytes = before.saturating_sub(self.raw.len() + self.inlet.kept()) as u32;
         if self.raw.is_empty() {
             self.raw = BytesMut::new();
@@ -194,6 +243,9 @@ impl Connection {
         loop {
             while let Some(frame) = self.inlet.frame()? {
                 frames.push(frame);
+                if frames.len() >= MAX_FRAMES {
+                    return Ok(());
+                }
             }
             if self.inlet.is_held() || !self.unwrap_message()? {
                 return Ok(());
@@ -230,27 +282,8 @@ impl Connection {
         Ok(false)
     }
 
-    /// Whether the connection goes on.
-    async fn deliver(&mut self, decoded: Decoded) -> bool {
-        let (conn, Decoded { frames, error, bytes }) = (self.id, decoded);
-        if !frames.is_empty() && !self.hand_in(Input::Frames { conn, bytes, frames }).await {
-            return false;
-        }
-        let Some(error) = error else { return true };
-        // The machine answers and closes; what else the client sends is not looked at.
-        if self.hand_in(Input::BadFrame { conn, error }).await {
-            let _ = timeout(LINGER, self.writer.finish_when_told()).await;
-        }
-        false
-    }
-
     /// Waits for room in the machine's queue, and goes on writing meanwhile; whether the machine is there.
-    async fn hand_in(&mut self, input: Input) -> bool {
-        let input = match self.to_machine.try_send(ToMachine::Input(input)) {
-            Ok(()) => return true,
-            Err(mpsc::error::TrySendError::Full(input)) => input,
-            Err(mpsc::error::TrySendError::Closed(_)) => return false,
-        };
+    async fn hand_in(&mut self, input: ToMachine) -> bool {
         let (writer, to_machine) = (&mut self.writer, &self.to_machine);
         let mut room = pin!(to_machine.reserve());
         let permit = poll_fn(|context| {
@@ -415,4 +448,21 @@ fn message_end(parts: &[Part]) -> usize {
 fn violation(websocket::Violation(what): websocket::Violation) -> FrameError {
     tracing::debug!(what, "a client breaks the WebSocket protocol");
     FrameError::Incomplete
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_idle_connection_is_small() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let door =
+            Arc::new(Door { tls: None, only_tls: false, pages: crate::Pages::default(), draining: Arc::default() });
+        let (to_machine, _inputs) = mpsc::channel(1);
+        let task = serve(ConnId(1), stream, door, Arc::default(), to_machine);
+        println!("task: {} bytes, outbox: {} bytes", size_of_val(&task), size_of::<Outbox>());
+        assert!(size_of_val(&task) <= 800);
+    }
 }

@@ -20,7 +20,8 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::config::{GateConfig, StartError, TlsConfig};
 use crate::connection::serve;
-use crate::machine::{Control, Machine, ToMachine};
+use crate::machine::Machine;
+use crate::messages::{Control, ToMachine};
 use crate::opening::Door;
 use crate::outbox::Outbox;
 use crate::verifier::Verifier;
@@ -104,6 +105,12 @@ impl Gate {
     /// For other listeners: where connections are announced, and the machine's clock. None: it has stopped.
     pub(crate) fn entry(&self) -> Option<(mpsc::Sender<ToMachine>, Clock)> {
         self.entry.upgrade().map(|to_machine| (to_machine, self.clock))
+    }
+
+    /// Whether it serves; not after its mesh has gone, or a bug has stopped it.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        !self.machine.is_finished()
     }
 
     /// What it has done and holds; nothing when it has stopped.

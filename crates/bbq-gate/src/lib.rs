@@ -11,21 +11,19 @@
 //! What this crate never does: decide who may do what.
 
 mod config;
-mod verifier;
 mod jwt;
+mod verifier;
 mod websocket;
 mod http;
 mod socket;
 mod outbox;
+mod messages;
 mod opening;
 mod connection;
 mod machine;
 mod gate;
-mod compat;
 
-pub use bbq_core::compat::{Names, entity_id};
 pub use bbq_core::gate::{AuthRequest, DuplicateLogin, Limits, MethodTable, Stats, Verified};
-pub use compat::{Compat, CompatConfig};
 pub use config::{GateConfig, Pages, StartError, TlsConfig};
 pub use gate::{Ends, Gate};
 pub use jwt::{JwtError, JwtKey};

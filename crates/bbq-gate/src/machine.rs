@@ -2,17 +2,18 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::future::pending;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bbq_core::gate::{ConnId, Entropy, Gate, Input, MethodTable, Output, Stats};
+use bbq_core::gate::{ConnId, Gate, Input, MethodTable, Output};
 use bbq_core::mesh::{FromGate, ToGate};
 use bbq_rt::clock::Clock;
 use bbq_wire::{Code, Error};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{sleep_until, timeout};
 
+use crate::messages::Control;
+pub(crate) use crate::messages::ToMachine;
 use crate::outbox::{End, Outbox};
 use crate::verifier::Verifier;
 
@@ -22,18 +23,6 @@ const BATCH: usize = 256;
 const MESH_HIGH: usize = 4096;
 /// Messages for the mesh that wait, above which answers of clients are dropped: their callers' deadlines tell them.
 const MESH_FULL: usize = 262_144;
-
-/// What connection tasks and the accept loop tell the machine.
-pub(crate) enum ToMachine {
-    Opened { conn: ConnId, ip: IpAddr, entropy: Entropy, outbox: Arc<Outbox> },
-    Input(Input),
-}
-
-/// What the owner of the gate asks.
-pub(crate) enum Control {
-    Stats(oneshot::Sender<Stats>),
-    Drain(Duration, oneshot::Sender<()>),
-}
 
 pub(crate) struct Machine {
     pub(crate) gate: Gate,

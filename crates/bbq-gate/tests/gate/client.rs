@@ -48,6 +48,7 @@ pub(crate) async fn until<T, F: Future<Output = Option<T>>>(ready: impl Fn() -> 
             if let Some(value) = ready().await {
                 return value;
             }
+            // tidy: this is how a condition is waited for
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     })

@@ -36,6 +36,7 @@ async fn half_open_handshakes_and_slow_writers_are_dropped_in_time() {
             if loris.write_all(&[*byte]).await.is_err() {
                 return;
             }
+            // tidy: to be slow is the attack
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
@@ -163,4 +164,31 @@ async fn guessing_sessions_is_answered_the_same_whether_they_exist_or_not() {
     }
     assert_eq!(answers[0], answers[1]);
     assert!(matches!(&answers[0], Some(Frame::Err(error)) if error.code == Code::RESUME_FAILED));
+}
+
+#[tokio::test]
+async fn thousands_of_tiny_frames_in_one_read_are_handled_in_order() {
+    let server = Server::start(GateConfig { queue: 1, ..local() }).await;
+    for native in [true, false] {
+        let mut flight = vec![hello(), crate::client::auth(b"ann")];
+        flight.extend((0..5000).map(|nonce| Frame::Ping { nonce }));
+        let check = |frame: Option<Frame>, expected| {
+            assert!(matches!(frame, Some(Frame::Pong { nonce, .. }) if nonce == expected), "{frame:?}");
+        };
+        if native {
+            let mut client = server.tcp().await;
+            client.send(&flight).await;
+            client.welcome().await;
+            for nonce in 0..5000 {
+                check(client.receive().await, nonce);
+            }
+        } else {
+            let mut client = server.websocket().await;
+            client.send(&flight).await;
+            client.welcome().await;
+            for nonce in 0..5000 {
+                check(client.receive().await, nonce);
+            }
+        }
+    }
 }

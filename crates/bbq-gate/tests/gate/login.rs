@@ -82,8 +82,7 @@ async fn a_verifier_of_the_application_may_refuse_and_may_be_slow() {
             _ => Ok(Verified::account(format!("{}@{}", request.scheme, request.ip))),
         }
     });
-    let mut machine = Config::default();
-    machine.opening = std::time::Duration::from_millis(100);
+    let machine = Config { opening: std::time::Duration::from_millis(100), ..Config::default() };
     let server = Server::start_with(bbq_gate::GateConfig { machine, ..local() }, verifier).await;
     assert_eq!(login(&server, "now").await, Ok("guest@127.0.0.1".into()));
     assert_eq!(login(&server, "later").await, Err(Code::UNAVAILABLE));

@@ -316,3 +316,9 @@ fn watch(watcher: u64, session: SessionId, on: bool) -> Input {
 fn kick(session: SessionId) -> Input {
     Input::Mesh(ToGate::Kick { session, error: Error::new(Code::KICKED, "cheating") })
 }
+
+#[test]
+fn what_is_kept_of_an_idle_client_is_small() {
+    assert!(size_of::<session::Session>() <= 400);
+    assert!(size_of::<connection::Connection>() <= 128);
+}
