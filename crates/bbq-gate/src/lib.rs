@@ -22,8 +22,11 @@ mod opening;
 mod connection;
 mod machine;
 mod gate;
+mod compat;
 
+pub use bbq_core::compat::{Names, entity_id};
 pub use bbq_core::gate::{AuthRequest, DuplicateLogin, Limits, MethodTable, Stats, Verified};
+pub use compat::{Compat, CompatConfig};
 pub use config::{GateConfig, Pages, StartError, TlsConfig};
 pub use gate::{Ends, Gate};
 pub use jwt::{JwtError, JwtKey};
