@@ -14,18 +14,17 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bbq_core::mesh::{Config as Machine, Limits as MachineLimits, Placement, Roles, Stats};
+use bbq_core::mesh::{Config as Machine, Limits as MachineLimits, Placement, Stats};
 use bbq_rt::clock::Clock;
-use bbq_rt::control::{
-    Attendance, ControlError, ControlPlane, DeathCert, Membership, NodeInfo, Roles as ControlRoles, Standing,
+use bbq_rt::control::{Attendance, ControlError, ControlPlane, DeathCert, Membership, NodeInfo, Roles, Standing};
+use bbq_rt::mesh::{
+    Address, Inboxes, Limits, Listener, MeshClosed, MeshConfig, MeshHandle, MeshNode, SIDECAR_LABEL, views,
 };
-use bbq_rt::mesh::{Address, Inboxes, Limits, Listener, MeshClosed, MeshConfig, MeshHandle, MeshNode, views};
 use bbq_wire::NodeUid;
 
 /// How a proxy is set up.
 pub struct Config {
-    /// Name of the node, unique in the cluster. Processes behind this proxy carry it in the label
-    /// [`bbq_rt::mesh::SIDECAR_LABEL`].
+    /// Name of the node, unique in the cluster.
     pub name: String,
     /// Name of the cluster.
     pub cluster: String,
@@ -35,6 +34,8 @@ pub struct Config {
     pub advertise: Option<String>,
     /// Where processes of this host connect; `None`: it is nobody's sidecar.
     pub sidecar: Option<PathBuf>,
+    /// Name of this host: `host:path` is the label [`SIDECAR_LABEL`] of this proxy and of the processes behind it.
+    pub host: String,
     /// The control plane.
     pub control: Arc<dyn ControlPlane>,
     /// Lease; zero: the engine's default.
@@ -57,6 +58,7 @@ impl Config {
             listen: listen.to_owned(),
             advertise: None,
             sidecar: None,
+            host: String::new(),
             control,
             ttl: Duration::ZERO,
             limits: Limits::default(),
@@ -108,6 +110,7 @@ pub struct Proxy {
 pub async fn run(config: Config) -> Result<Proxy, StartError> {
     let mut listeners = Vec::new();
     let tcp = Address::parse(&config.listen);
+    let label = config.sidecar.as_ref().map(|path| format!("{}:{}", config.host, path.display()));
     for address in [tcp].into_iter().chain(config.sidecar.map(Address::Unix)) {
         match Listener::bind(&address).await {
             Ok(listener) => listeners.push(listener),
@@ -118,8 +121,9 @@ pub async fn run(config: Config) -> Result<Proxy, StartError> {
     let info = NodeInfo {
         name: config.name,
         start: RandomState::new().build_hasher().finish(),
-        roles: ControlRoles::PROXY,
+        roles: Roles::PROXY,
         address: config.advertise.unwrap_or(listening),
+        labels: label.map(|label| (SIDECAR_LABEL.to_owned(), label)).into_iter().collect(),
         weight: 100,
         ..NodeInfo::default()
     };

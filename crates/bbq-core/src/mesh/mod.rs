@@ -13,16 +13,16 @@
 //! back. Every call ends in exactly one verdict: the answer, or an error that says whether it may have been processed.
 //! What this module never does: read a clock, open a socket, decode a body, keep the only copy of anything.
 
-mod calls;
-mod clients;
-mod directory;
-mod host;
-mod io;
 mod limits;
+mod io;
+mod translate;
+mod directory;
 mod links;
 mod routes;
+mod calls;
 mod services;
-mod translate;
+mod host;
+mod clients;
 mod watches;
 
 #[cfg(test)]

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bbq_core::Payload;
-use bbq_core::control::{Config as EngineConfig, NodeInfo, Roles as ControlRoles, ServiceRecord};
-use bbq_core::mesh::{Config as Machine, Input, Roles};
+use bbq_core::control::{Config as EngineConfig, NodeInfo, Roles, ServiceRecord};
+use bbq_core::mesh::{Config as Machine, Input};
 use bbq_core::world::{self, CallId, Meta, Outgoing, Target};
 use bbq_proxy::{Config, Proxy, StartError, run};
 use bbq_rt::clock::Clock;
@@ -33,6 +33,7 @@ fn socket(name: &str) -> PathBuf {
 async fn proxy(name: &str, control: &Arc<dyn ControlPlane>) -> Proxy {
     let mut config = Config::new(name, "test", "127.0.0.1:0", Arc::clone(control));
     config.sidecar = Some(socket(name));
+    config.host = "here".into();
     run(config).await.expect("a proxy")
 }
 
@@ -48,8 +49,8 @@ async fn game(name: &str, proxy: &str, control: &Arc<dyn ControlPlane>) -> Game 
     let info = NodeInfo {
         name: name.into(),
         start: 1,
-        roles: ControlRoles::GAME,
-        labels: [(SIDECAR_LABEL.to_owned(), proxy.to_owned())].into(),
+        roles: Roles::GAME,
+        labels: [(SIDECAR_LABEL.to_owned(), format!("here:{}", socket(proxy).display()))].into(),
         services: vec![ServiceRecord { kind: KIND, entity: true, ..ServiceRecord::default() }],
         weight: 100,
         ..NodeInfo::default()
