@@ -78,8 +78,9 @@ fn name(n: u64) -> String {
         "Vega", "Rigel", "Mira", "Altair", "Deneb", "Sirius", "Polaris", "Castor", "Atria", "Spica", "Hadar", "Izar",
         "Nashira", "Sadr", "Tarazed", "Wezen",
     ];
-    let name = NAMES[(n % NAMES.len() as u64) as usize];
-    format!("{name} {}", n / NAMES.len() as u64 + 1)
+    // Each round starts one further on: bots with even numbers only have all the names, too.
+    let (names, round) = (NAMES.len() as u64, n / NAMES.len() as u64);
+    format!("{} {}", NAMES[((n + round) % names) as usize], round + 1)
 }
 
 fn method(desc: &ServiceDesc, name: &str) -> u32 {
@@ -109,8 +110,8 @@ struct Sight {
 
 impl Mind {
     fn new(n: u64) -> Self {
-        let spin = if n.is_multiple_of(2) { 1.0 } else { -1.0 };
         let random = n.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let spin = if random >> 63 == 0 { 1.0 } else { -1.0 };
         Self { you: 0, tick: 0, sequence: 0, random, seen: BTreeMap::new(), goal: (0.0, 0.0), spin }
     }
 

@@ -152,6 +152,7 @@ function show(event: Happened, now: number): void {
 }
 
 function feed(by: number, ship: number): void {
+  if (!model.knows(by) && !model.knows(ship)) return;
   const who = (id: number): HTMLElement => {
     const name = id === model.you ? "you" : model.nameOf(id);
     return h("span", { style: `color: hsl(${shipHue(id, model.you)} 80% 74%)` }, name);

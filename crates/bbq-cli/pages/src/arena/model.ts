@@ -174,6 +174,11 @@ export class Model {
     return this.#heardAt;
   }
 
+  /** Whether the ship has a name, or is the own one. */
+  knows(ship: number): boolean {
+    return ship === this.you || this.#names.has(ship);
+  }
+
   nameOf(ship: number): string {
     return this.#names.get(ship) ?? "somebody";
   }

@@ -15,6 +15,8 @@ const DIRECTORY = "all";
 const ROOMS_MS = 10_000;
 /** How long a line waits for the connection: longer than most tunnels. */
 const SAY_MS = 45_000;
+/** Longest pause between two tries of what the cluster cannot do yet. */
+const MAX_PAUSE_MS = 4_000;
 /** Within so many pixels of the end, new lines scroll into view. */
 const NEAR_END = 80;
 
@@ -68,17 +70,35 @@ function roomOf(name: string): RoomModel {
 }
 
 async function enter(room: RoomModel): Promise<boolean> {
-  if (!client) return false;
   try {
-    room.join(await client.entity(Room, room.name).join({ name: playerName() }));
+    room.join(await patiently(async () => connected().entity(Room, room.name).join({ name: playerName() })));
     return true;
   } catch (error) {
     const { code, message } = BbqError.from(error);
-    // A lost session enters again by itself.
+    // A session that was lost meanwhile enters again by itself.
     if (code !== Code.OUTCOME_UNKNOWN && code !== Code.NOT_SENT) banner(`Cannot enter #${room.name}: ${message}`);
     return false;
   } finally {
     draw();
+  }
+}
+
+function connected(): Client {
+  if (!client) throw new BbqError(Code.UNAVAILABLE, "there is no connection yet");
+  return client;
+}
+
+/** Tries again what was certainly not done: the cluster may be starting, or moving the room. */
+async function patiently<T>(call: () => Promise<T>): Promise<T> {
+  for (let pauseMs = 250; ; pauseMs *= 2) {
+    try {
+      return await call();
+    } catch (error) {
+      const { code, retryAfterMs } = BbqError.from(error);
+      const passing = code === Code.UNAVAILABLE || code === Code.BUSY;
+      if (!passing || pauseMs > MAX_PAUSE_MS) throw error;
+      await new Promise((resolve) => setTimeout(resolve, Math.max(pauseMs, retryAfterMs)));
+    }
   }
 }
 
@@ -114,8 +134,9 @@ async function say(room: RoomModel, draft: Draft): Promise<void> {
   draw();
   for (let again = true; ; again = false) {
     try {
-      if (!client) throw new BbqError(Code.NOT_SENT, "there is no connection yet");
-      const { number, unixMs } = await client.entity(Room, room.name).say({ text: draft.text }, { timeoutMs: SAY_MS });
+      const { number, unixMs } = await patiently(async () =>
+        connected().entity(Room, room.name).say({ text: draft.text }, { timeoutMs: SAY_MS }),
+      );
       room.confirm(draft, Number(number), Number(unixMs));
       break;
     } catch (error) {

@@ -79,8 +79,8 @@ export function peopleItems(room: RoomModel): HTMLElement[] {
       "li",
       { class: state === "away" ? "person away" : "person" },
       avatar(name),
-      h("span", {}, name, name === room.me && h("span", { class: "quiet" }, " (you)")),
-      state === "away" && h("span", { class: "quiet" }, "away"),
+      h("span", {}, name),
+      (name === room.me || state === "away") && h("span", { class: "quiet" }, name === room.me ? "you" : "away"),
     ),
   );
 }

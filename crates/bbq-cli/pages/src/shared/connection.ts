@@ -30,7 +30,7 @@ export function connect(events: ConnectionEvents, badge: Badge): void {
     url: `${secure ? "wss" : "ws"}://${location.host}/bbq`,
     auth: { scheme: "guest", token: guestAccount() },
     connectTimeoutMs: Infinity,
-    backoff: { baseMs: 300, maxMs: 5_000 },
+    backoff: { baseMs: 300, maxMs: 3_000 },
     setup: (client) => events.setup(client),
     onDetach: () => {
       badge.show("wait", "reconnecting…");
