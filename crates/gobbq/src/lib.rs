@@ -14,6 +14,7 @@
 pub mod options;
 mod failure;
 mod registration;
+mod identity;
 pub mod node;
 mod app;
 

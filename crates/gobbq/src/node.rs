@@ -23,6 +23,7 @@ use bytes::Bytes;
 use tokio::sync::{mpsc, watch};
 
 use crate::failure::{Failure, Result};
+use crate::identity;
 use crate::options::Options;
 use crate::registration;
 
@@ -117,12 +118,13 @@ impl Node {
         let center = start_center(options).await?;
         let mut node = Self { addresses: Addresses::default(), gate: None, game: None, member: None, center };
         node.addresses.center = node.center.as_ref().map(|center| center.local_addr().to_string());
-        if options.roles != Roles::CENTER {
-            let outcome = node.join(options, &parts).await;
-            if let Err(failure) = outcome {
-                node.shutdown().await;
-                return Err(failure);
-            }
+        let outcome = match &node.center {
+            Some(center) if options.roles == Roles::CENTER => check_cluster(&*center.control(), options).await,
+            _ => node.join(options, &parts).await,
+        };
+        if let Err(failure) = outcome {
+            node.shutdown().await;
+            return Err(failure);
         }
         tracing::info!(name = %options.name, roles = ?options.roles, addresses = %node.addresses.to_json(), "ready");
         Ok(node)
@@ -130,6 +132,7 @@ impl Node {
 
     async fn join(&mut self, options: &Options, parts: &Parts) -> Result<()> {
         let (control, store) = self.ports(options);
+        check_cluster(&*control, options).await?;
         let clock = Clock::start();
         let listeners = listeners(options).await?;
         let address = listeners.first().map(|listener| listener.local_address().to_string());
@@ -332,18 +335,33 @@ fn node_info(options: &Options, parts: &Parts, address: String) -> NodeInfo {
     NodeInfo { name, start, roles: options.roles, address, labels, services, schema, weight: 100 }
 }
 
+/// Refuses to go on where another cluster lives.
+async fn check_cluster(control: &dyn ControlPlane, options: &Options) -> Result<()> {
+    let name = patiently(async || identity::cluster_name(control, &options.cluster).await).await?;
+    if name == options.cluster {
+        return Ok(());
+    }
+    let what = format!("the center belongs to the cluster `{name}`, and this process to `{}`", options.cluster);
+    Err(Failure::new(what, "correct --cluster or --center; a center with --data keeps its name"))
+}
+
 async fn attend(control: Arc<dyn ControlPlane>, info: NodeInfo) -> Result<Attendance> {
+    patiently(async || Attendance::open(control.clone(), info.clone(), LEASE).await).await
+}
+
+/// Tries again while the center cannot be reached, up to [`JOIN_LIMIT`].
+async fn patiently<T>(attempt: impl AsyncFn() -> Result<T, ControlError>) -> Result<T> {
     let fix = "start the center first, or correct --center";
     let late = |_| Failure::new("the center cannot be reached", fix);
-    let opened = tokio::time::timeout(JOIN_LIMIT, async {
+    let done = tokio::time::timeout(JOIN_LIMIT, async {
         loop {
-            match Attendance::open(control.clone(), info.clone(), LEASE).await {
+            match attempt().await {
                 Err(ControlError::Unreachable { .. }) => tokio::time::sleep(Duration::from_millis(100)).await,
                 other => return other,
             }
         }
     });
-    opened.await.map_err(late)?.map_err(|error| Failure::new(error, fix))
+    done.await.map_err(late)?.map_err(|error| Failure::new(error, fix))
 }
 
 /// The Store as worlds use it.

@@ -58,6 +58,7 @@ pub(crate) const TABLE: &[Layer] = &[
         build: &[],
     },
     Layer { name: "examples/*", normal: &["gobbq", "bbq-client"], build: &["bbq-gen"] },
+    Layer { name: "cluster-tests", normal: &["gobbq", "bbq-client", "examples/*"], build: &["bbq-gen"] },
     Layer { name: "xtask", normal: &[], build: &[] },
 ];
 

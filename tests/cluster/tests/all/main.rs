@@ -1,0 +1,9 @@
+//! Clusters of real processes over real sockets: how they form, what they survive, and whom they serve.
+
+mod runner;
+
+mod player;
+
+mod shape;
+
+mod death;
