@@ -1,0 +1,62 @@
+//! A new project is built, tested, run with `bbq dev --watch`, changed while it runs, and keeps its state.
+//!
+//! It shares the target directory of this workspace, so that only gobbq itself is compiled again.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Instant;
+
+use crate::harness::{BBQ, Directory, Running, bbq, command};
+
+#[test]
+fn a_new_project_is_tested_run_and_changed_while_it_runs() {
+    let directory = Directory::new();
+    assert_eq!(bbq(directory.path(), &["new", "seedling"]).code, 0);
+    let project = directory.path().join("seedling");
+    // The versions that this workspace was built with: nothing has to be fetched.
+    let lock = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../Cargo.lock");
+    std::fs::copy(lock, project.join("Cargo.lock")).expect("a lock file");
+
+    let start = Instant::now();
+    let mut test = Command::new(env!("CARGO"));
+    cargo_settings(&mut test);
+    let tested = test.arg("test").current_dir(&project).output().expect("cargo runs");
+    let text = String::from_utf8_lossy(&tested.stdout).into_owned() + &String::from_utf8_lossy(&tested.stderr);
+    assert!(tested.status.success() && text.contains("3 passed"), "{text}");
+    eprintln!("cargo test of a new project: {:.1} s", start.elapsed().as_secs_f64());
+
+    let mut dev = command(&project);
+    cargo_settings(&mut dev);
+    dev.args(["dev", "--watch", "--listen", "127.0.0.1:0", "--center-listen", "127.0.0.1:0"]);
+    let dev = Running::of(&directory, dev);
+    let center = dev.ready["addresses"]["center"].as_str().expect("an address").to_owned();
+    let call =
+        |arguments: &[&str]| bbq(&project, &[&["call", "Room/lobby"], arguments, &["--center", &center]].concat());
+    let said = call(&["Say", r#"{"text": "before"}"#]);
+    assert_eq!(said.code, 0, "{said:?}");
+
+    // What does not build changes nothing.
+    let source = project.join("src/room.rs");
+    let text = std::fs::read_to_string(&source).expect("a source");
+    std::fs::write(&source, format!("{text}\nfn broken( {{")).expect("written");
+    dev.wait_for("does not build");
+    assert_eq!(call(&["Say", r#"{"text": "still"}"#]).code, 0);
+
+    let start = Instant::now();
+    std::fs::write(&source, text.replace("there is nothing to say", "silence is no line")).expect("written");
+    dev.wait_for("src/room.rs changed: live again in");
+    eprintln!("a change is live again after {:.1} s", start.elapsed().as_secs_f64());
+    let refused = call(&["Say"]);
+    assert!(refused.err.contains("silence is no line"), "the new program answers: {refused:?}");
+    let state = call(&["Join"]);
+    assert!(state.out.contains("before") && state.out.contains("still"), "the state is there: {state:?}");
+    assert_eq!(dev.terminate(), 0);
+}
+
+/// The target directory of this test, and no network.
+fn cargo_settings(command: &mut Command) {
+    let target = Path::new(BBQ).parent().and_then(Path::parent).expect("target/PROFILE/bbq");
+    command.env("CARGO_TARGET_DIR", target).env("CARGO_NET_OFFLINE", "true").env("NO_COLOR", "1");
+    // Settings of the cargo that runs this test are not for the one that it starts.
+    command.env_remove("CARGO_MANIFEST_DIR").env_remove("RUSTFLAGS");
+}
