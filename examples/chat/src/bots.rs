@@ -37,7 +37,9 @@ const PAUSE: (Duration, Duration) = (Duration::from_secs(8), Duration::from_secs
 /// What closed the client, or a room that refuses it.
 pub async fn bot(client: Client, n: u64) -> Result<()> {
     let room = ROOMS[(n % ROOMS.len() as u64) as usize];
-    let name = NAMES[(n % NAMES.len() as u64) as usize].to_owned();
+    // Each round starts one further on: bots with odd numbers only have all the names, too.
+    let names = NAMES.len() as u64;
+    let name = NAMES[((n + n / names) % names) as usize].to_owned();
     let mut random = n;
     join(&client, room, &name).await?;
     loop {
