@@ -200,7 +200,11 @@ async fn clients(address: SocketAddr, what: &str, count: u64, transport: &str) -
             Ok::<(), Failure>(())
         });
     }
-    std::future::pending().await
+    loop {
+        let before = received.load(Ordering::Relaxed);
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        println!("  received by the clients: {} frames/s", (received.load(Ordering::Relaxed) - before) / 2);
+    }
 }
 
 fn call(seq: u64) -> Frame {
@@ -239,6 +243,7 @@ impl Client {
         match self {
             Self::Tcp(stream, buffer) => {
                 while frames.is_empty() {
+                    buffer.reserve(16 * 1024);
                     if stream.read_buf(buffer).await? == 0 {
                         return Err("closed".into());
                     }

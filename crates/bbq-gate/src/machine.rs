@@ -150,8 +150,10 @@ impl Machine {
 
     fn verify(&self, conn: ConnId, request: bbq_core::gate::AuthRequest) {
         let Some(answer) = self.own_inputs.upgrade() else { return };
-        let (judgement, patience) = (self.verifier.judge(request), self.patience);
+        let (verifier, patience) = (self.verifier.clone(), self.patience);
         tokio::spawn(async move {
+            // Called in here, because checking a signature takes its time.
+            let judgement = verifier.judge(request);
             let late = |_| Err(Error::new(Code::UNAVAILABLE, "the credential could not be checked in time"));
             let result = timeout(patience, judgement).await.unwrap_or_else(late);
             // Fails only if the machine is gone.

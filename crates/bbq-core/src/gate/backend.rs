@@ -6,7 +6,7 @@ use bbq_wire::{Code, EntityId, Error, Key, SessionId, SharedFrame, Time};
 use super::Gate;
 use super::admission::millis;
 use super::io::Output;
-use super::session::Slot;
+use super::slot::Slot;
 use crate::mesh::{FromGate, ToGate};
 use crate::world::{ClientRef, GroupChange, GroupOp, SessionEvent, ToClient};
 

@@ -9,7 +9,7 @@ use hashbrown::HashMap;
 use smallvec::SmallVec;
 
 use super::io::{ConnId, Entropy, Output, Part};
-use super::session::Slot;
+use super::slot::Slot;
 use crate::timer::TimerKey;
 
 /// One connection.

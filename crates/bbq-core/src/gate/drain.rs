@@ -9,7 +9,7 @@ use bbq_wire::{Code, Error, SessionId, Time};
 use super::admission::millis;
 use super::connection::{Stage, Urgency};
 use super::io::{Output, Part};
-use super::session::Slot;
+use super::slot::Slot;
 use super::{Gate, Timer};
 
 /// How far a drain is.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use slab::Slab;
 
 use super::config::Limits;
-use super::session::Slot;
+use super::slot::Slot;
 
 /// Names one group while it has members.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

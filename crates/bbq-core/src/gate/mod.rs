@@ -18,17 +18,18 @@
 //! What this module never does: read a clock, a socket or a random number, decode a body, judge a credential.
 
 mod config;
-mod io;
 mod methods;
+mod io;
 mod inlet;
 mod stats;
 mod admission;
+mod slot;
 mod groups;
 mod session;
 mod connection;
+mod requests;
 mod sessions;
 mod opening;
-mod requests;
 mod backend;
 mod drain;
 
@@ -51,7 +52,8 @@ use admission::Admission;
 use connection::{Connections, Urgency};
 use groups::Groups;
 use requests::Calls;
-use session::{Sessions, Slot};
+use session::Sessions;
+use slot::Slot;
 
 use crate::timer::Wheel;
 use crate::world::CallId;

@@ -11,13 +11,10 @@ use slab::Slab;
 
 use super::groups::GroupId;
 use super::io::ConnId;
+use super::slot::Slot;
 use crate::limit::Gcra;
 use crate::timer::TimerKey;
 use crate::world::ClientRef;
-
-/// Where a session is kept. Reused after its end.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(super) struct Slot(pub(super) u32);
 
 /// One session.
 #[derive(Debug)]
