@@ -5,8 +5,9 @@
 //! is answered by scripts.
 //!
 //! ```text
-//!   Sim ── queue of events by time ──► node: worlds + mesh ──► network (delay, cuts) ──► queue
-//!    └ faults by seed: cut a link, kill and restart a node, slow or failing store
+//!   Sim ── queue of events by time ──► node: worlds + mesh + gate ──► network (delay, cuts) ──► queue
+//!    │                            └──► players: the clients' session machines
+//!    └ faults by seed: cut a link or a connection, kill and restart a node, slow or failing store
 //! ```
 //! What it never does: read a clock, start a thread, open a socket.
 
@@ -14,8 +15,10 @@ mod random;
 mod trace;
 mod network;
 mod node;
+mod player;
 mod sim;
 
 pub use network::Network;
+pub use player::PlayerId;
 pub use random::Random;
 pub use sim::{Faults, Settings, Sim, Timeout};

@@ -1,10 +1,13 @@
-//! One simulated process: a mesh machine and its worlds.
+//! One simulated process: a mesh machine, its worlds and its gate.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
-use bbq_core::mesh::{self, Mesh, Roles};
+use bbq_core::gate::{self, ConnId, Gate, MethodTable, Verified};
+use bbq_core::mesh::{self, FromGate, Mesh, Roles};
 use bbq_core::world::{self, Config, Definition, Input, Output, ReplyTo, World};
-use bbq_wire::{NodeUid, Time};
+use bbq_wire::{Code, Error, NodeUid, Time};
+use bytes::{Bytes, BytesMut};
 
 /// What a node wants of its surroundings.
 #[derive(Debug)]
@@ -13,6 +16,15 @@ pub(crate) enum Wish {
     Store(u16, world::OpId, world::StoreRequest),
     Job(u16, world::OpId, world::Job),
     Drained,
+    /// Bytes for the client at the other end of a connection.
+    Down(ConnId, Bytes),
+    /// The gate closes a connection.
+    Hangup(ConnId),
+}
+
+/// What every node does.
+pub(crate) fn roles() -> Roles {
+    Roles::GAME | Roles::PROXY | Roles::GATE
 }
 
 pub(crate) struct Node {
@@ -21,14 +33,14 @@ pub(crate) struct Node {
     pub(crate) wake: Option<Time>,
     pub(crate) drained: u16,
     mesh: Mesh,
+    gate: Gate,
     pub(crate) worlds: Vec<World>,
 }
 
 impl Node {
     pub(crate) fn new(uid: NodeUid, worlds: u16, scatter: bool, definitions: &[Definition], world: &Config) -> Self {
         let names = definitions.iter().map(|one| (one.desc().type_id(), one.desc().name.to_owned())).collect();
-        let roles = Roles::GAME | Roles::PROXY;
-        let config = mesh::Config { me: uid, roles, worlds, names, ..mesh::Config::default() };
+        let config = mesh::Config { me: uid, roles: roles(), worlds, names, ..mesh::Config::default() };
         let by_hash: mesh::Placement = Box::new(|id, _, candidates| {
             candidates.get((id.stable_hash() >> 32) as usize % candidates.len()).map(|candidate| candidate.node)
         });
@@ -37,7 +49,10 @@ impl Node {
             let seed = world.seed ^ uid.incarnation << 32 ^ u64::from(uid.node) << 16 ^ u64::from(index);
             World::new(Config { node: uid, index, seed, ..world.clone() }, definitions)
         };
-        Self { uid, alive: true, wake: None, drained: 0, mesh, worlds: (0..worlds).map(make).collect() }
+        let mut gate = Gate::new(gate::Config { node: uid, ..gate::Config::default() });
+        let services: Vec<_> = definitions.iter().map(Definition::desc).collect();
+        gate.handle(Time::ZERO, gate::Input::Methods(Arc::new(MethodTable::of_services(&services).0)));
+        Self { uid, alive: true, wake: None, drained: 0, mesh, gate, worlds: (0..worlds).map(make).collect() }
     }
 
     pub(crate) fn feed_mesh(&mut self, now: Time, input: mesh::Input) {
@@ -50,7 +65,12 @@ impl Node {
         }
     }
 
+    pub(crate) fn feed_gate(&mut self, now: Time, input: gate::Input) {
+        self.gate.handle(now, input);
+    }
+
     pub(crate) fn tick(&mut self, now: Time) {
+        self.gate.handle(now, gate::Input::Tick);
         self.mesh.handle(now, mesh::Input::Tick);
         for world in &mut self.worlds {
             world.handle(now, Input::Tick);
@@ -71,8 +91,13 @@ impl Node {
                 quiet = false;
                 match output {
                     mesh::Output::World { index, input } => self.feed_world(now, index, input),
+                    mesh::Output::Gate(message) => self.gate.handle(now, gate::Input::Mesh(message)),
                     other => wishes.push_back(Wish::Mesh(other)),
                 }
+            }
+            while let Some(output) = self.gate.poll() {
+                quiet = false;
+                self.obey_gate(now, output, wishes);
             }
             if quiet {
                 return;
@@ -90,7 +115,35 @@ impl Node {
         }
     }
 
+    /// Sockets that take everything at once, and a verifier that believes every name.
+    fn obey_gate(&mut self, now: Time, output: gate::Output, wishes: &mut VecDeque<Wish>) {
+        match output {
+            gate::Output::Mesh(message) => self.gate_says(now, message),
+            gate::Output::Send { conn, frames } => {
+                let mut all = BytesMut::new();
+                for part in &frames {
+                    all.extend_from_slice(part.prefix.as_slice());
+                    all.extend_from_slice(&part.tail);
+                }
+                self.gate.handle(now, gate::Input::Flushed { conn, bytes: all.len() as u32 });
+                wishes.push_back(Wish::Down(conn, all.freeze()));
+            }
+            gate::Output::Verify { conn, request } => {
+                let name = String::from_utf8(request.token.to_vec());
+                let refused = |_| Error::new(Code::UNAUTHENTICATED, "a name is text");
+                let result = name.map(Verified::account).map_err(refused);
+                self.gate.handle(now, gate::Input::Verified { conn, result });
+            }
+            gate::Output::Close { conn } | gate::Output::Abort { conn } => wishes.push_back(Wish::Hangup(conn)),
+            gate::Output::Read { .. } | gate::Output::Drained => {}
+        }
+    }
+
+    fn gate_says(&mut self, now: Time, message: FromGate) {
+        self.mesh.handle(now, mesh::Input::Gate(message));
+    }
+
     pub(crate) fn deadline(&self) -> Option<Time> {
-        self.worlds.iter().map(World::deadline).chain([self.mesh.deadline()]).flatten().min()
+        self.worlds.iter().map(World::deadline).chain([self.mesh.deadline(), self.gate.deadline()]).flatten().min()
     }
 }

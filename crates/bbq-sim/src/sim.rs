@@ -7,15 +7,19 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bbq_core::mesh::{self, NodeInfo, Roles, SlotOwner, View};
+use bbq_core::gate::{self, ConnId, Entropy};
+use bbq_core::mesh::{self, NodeInfo, SlotOwner, View};
 use bbq_core::store::{self, MemoryStore};
 use bbq_core::world::{Config, Ctx, Definition, Input, Job, OpId, Opaque, StoreReply, StoreRequest};
+use bbq_wire::client;
 use bbq_wire::id::SLOTS;
 use bbq_wire::mesh::{Checksum, MeshFrame};
 use bbq_wire::{Code, EntityId, Error, NodeUid, Time};
+use bytes::Bytes;
 
 use crate::network::{End, Links, Network};
-use crate::node::{Node, Wish};
+use crate::node::{Node, Wish, roles};
+use crate::player::{Player, PlayerId, frames};
 use crate::random::Random;
 use crate::trace::Trace;
 
@@ -50,6 +54,8 @@ pub struct Settings {
 pub struct Faults {
     /// A link is cut; what is on its way is lost.
     pub cut: Option<Duration>,
+    /// The connection of a client is cut; what is on its way is lost.
+    pub hangup: Option<Duration>,
     /// A node dies, and comes back as a new incarnation.
     pub kill: Option<Duration>,
     /// A store request fails without effect, and may be tried again.
@@ -93,6 +99,16 @@ enum Event {
     View(usize, Arc<View>),
     Store(usize, NodeUid, u16, OpId, StoreRequest),
     StoreReply(usize, NodeUid, u16, OpId, Box<StoreReply>),
+    /// A client dials a gate.
+    Dialled(PlayerId),
+    /// A client's machine has a deadline.
+    PlayerWake(PlayerId),
+    /// Bytes of a client arrive at the gate of a node.
+    Up(PlayerId, usize, ConnId, Bytes),
+    /// Bytes of a gate arrive at a client.
+    Down(usize, ConnId, Bytes),
+    /// A connection is gone; its client notices.
+    Lost(PlayerId, ConnId),
     Fault(Fault),
     Start(usize),
     Detected(usize, NodeUid),
@@ -101,6 +117,7 @@ enum Event {
 #[derive(Clone, Copy, Debug)]
 enum Fault {
     Cut,
+    Hangup,
     Kill,
     Store,
 }
@@ -117,6 +134,8 @@ pub struct Sim {
     last_event: u64,
     nodes: Vec<Node>,
     links: Links,
+    players: Vec<Player>,
+    last_conn: u64,
     store: MemoryStore,
     view: View,
     trace: Trace,
@@ -144,6 +163,8 @@ impl Sim {
             last_event: 0,
             nodes: Vec::new(),
             links: Links::default(),
+            players: Vec::new(),
+            last_conn: 0,
             store: MemoryStore::new(),
             view: View { slots, ..View::default() },
             trace: Trace::default(),
@@ -156,7 +177,7 @@ impl Sim {
             sim.start(index);
         }
         sim.publish();
-        for fault in [Fault::Cut, Fault::Kill, Fault::Store] {
+        for fault in [Fault::Cut, Fault::Hangup, Fault::Kill, Fault::Store] {
             sim.schedule_fault(fault);
         }
         sim
@@ -265,6 +286,39 @@ impl Sim {
         self.store_failures = 0;
     }
 
+    /// A new client, which dials a gate. Clients are spread over the nodes; one whose gate dies goes to another.
+    pub fn connect(&mut self, name: &str) -> PlayerId {
+        let id = PlayerId(self.players.len());
+        let seed = self.random.number();
+        self.players.push(Player::new(name, seed));
+        self.settle_player(id);
+        id
+    }
+
+    /// Hands an input to the machine of a client: a call, a notification, the answer to a request.
+    pub fn tell_player(&mut self, id: PlayerId, input: client::Input) {
+        let now = self.now;
+        if let Some(player) = self.players.get_mut(id.0) {
+            player.handle(now, input);
+            self.settle_player(id);
+        }
+    }
+
+    /// What the client was told since the last time: replies, pushes, requests, changes of state.
+    pub fn told(&mut self, id: PlayerId) -> Vec<client::Output> {
+        self.players.get_mut(id.0).map(|player| player.told.drain(..).collect()).unwrap_or_default()
+    }
+
+    /// Cuts the connection of a client. Its session lives on.
+    pub fn hangup(&mut self, id: PlayerId) {
+        let Some((node, conn)) = self.players.get_mut(id.0).and_then(|player| player.conn.take()) else { return };
+        self.trace.debug(self.now, &("hangup", id));
+        let delay = self.random.between(Duration::ZERO, Duration::from_millis(50));
+        self.at(self.now + delay, Event::Lost(id, conn));
+        let now = self.now;
+        self.with(node, |node| node.feed_gate(now, gate::Input::Closed { conn }));
+    }
+
     /// Kills a node. The others hear of it after the detection time.
     pub fn kill(&mut self, index: usize) {
         let uid = self.nodes[index].uid;
@@ -272,6 +326,11 @@ impl Sim {
         self.trace.event(self.now, "kill", &[index as u8]);
         for end in self.links.of(index) {
             self.cut(end);
+        }
+        for id in (0..self.players.len()).map(PlayerId) {
+            if self.players[id.0].conn.is_some_and(|(node, _)| node == index) {
+                self.hangup(id);
+            }
         }
         let after = self.random.between(Duration::from_millis(100), self.settings.detection);
         self.at(self.now + after, Event::Detected(index, uid));
@@ -347,8 +406,7 @@ impl Sim {
                 if self.links.is_up(end) {
                     self.trace.debug(now, &("up", end));
                     let peer = self.nodes[peer].uid;
-                    let roles = Roles::GAME | Roles::PROXY;
-                    let input = mesh::Input::LinkUp { link: end.link, peer, roles };
+                    let input = mesh::Input::LinkUp { link: end.link, peer, roles: roles() };
                     self.with(end.node, |node| node.feed_mesh(now, input));
                 }
             }
@@ -367,6 +425,36 @@ impl Sim {
                 if self.nodes[index].uid == uid {
                     self.trace.debug(now, &reply);
                     self.with(index, |node| node.feed_world(now, world, Input::Store(op, *reply)));
+                }
+            }
+            Event::Dialled(id) => self.dialled(id),
+            Event::PlayerWake(id) => {
+                if self.players[id.0].wake.is_some_and(|wake| wake <= now) {
+                    self.players[id.0].wake = None;
+                    self.tell_player(id, client::Input::Tick);
+                }
+            }
+            Event::Up(id, node, conn, bytes) => {
+                if self.players[id.0].conn == Some((node, conn)) {
+                    self.trace.event(now, "up", &bytes);
+                    self.arrive_at_gate(node, conn, &bytes);
+                }
+            }
+            Event::Down(node, conn, bytes) => {
+                let to = self.players.iter().position(|player| player.conn == Some((node, conn)));
+                if let Some(id) = to.map(PlayerId) {
+                    self.trace.event(now, "down", &bytes);
+                    for frame in frames(&bytes).unwrap_or_default() {
+                        self.tell_player(id, client::Input::Frame(frame));
+                    }
+                }
+            }
+            Event::Lost(id, conn) => {
+                let player = &mut self.players[id.0];
+                player.conn = player.conn.filter(|(_, other)| *other != conn);
+                if player.believed == Some(conn) {
+                    player.believed = None;
+                    self.tell_player(id, client::Input::Disconnected);
                 }
             }
             Event::Fault(fault) => self.inject(fault),
@@ -425,6 +513,22 @@ impl Sim {
                 self.nodes[index].feed_world(now, world, Input::JobDone(op, result));
             }
             Wish::Drained => self.nodes[index].drained += 1,
+            Wish::Down(conn, bytes) => {
+                if let Some(player) = self.players.iter_mut().find(|player| player.conn == Some((index, conn))) {
+                    let network = self.settings.network;
+                    let time = now + self.random.between(network.fastest, network.slowest);
+                    player.last_down = player.last_down.max(time);
+                    let time = player.last_down;
+                    self.at(time, Event::Down(index, conn, bytes));
+                }
+            }
+            Wish::Hangup(conn) => {
+                if let Some(at) = self.players.iter().position(|player| player.conn == Some((index, conn))) {
+                    // After the last words.
+                    self.at(self.players[at].last_down, Event::Lost(PlayerId(at), conn));
+                }
+                self.nodes[index].feed_gate(now, gate::Input::Closed { conn });
+            }
             Wish::Mesh(mesh::Output::Send { link, frame }) => {
                 let from = End { node: index, link };
                 let network = self.settings.network;
@@ -459,6 +563,77 @@ impl Sim {
         }
     }
 
+    /// Does what the machine of a client wants.
+    fn settle_player(&mut self, id: PlayerId) {
+        let now = self.now;
+        while let Some(output) = self.players[id.0].session.poll() {
+            match output {
+                client::Output::Connect { after, .. } => self.at(now + after, Event::Dialled(id)),
+                client::Output::Send(bytes) => {
+                    let network = self.settings.network;
+                    let delay = self.random.between(network.fastest, network.slowest);
+                    let player = &mut self.players[id.0];
+                    player.last_up = player.last_up.max(now + delay);
+                    if let Some((node, conn)) = player.conn {
+                        let time = player.last_up;
+                        self.at(time, Event::Up(id, node, conn, bytes));
+                    }
+                }
+                client::Output::Disconnect => {
+                    self.players[id.0].believed = None;
+                    if let Some((node, conn)) = self.players[id.0].conn.take() {
+                        self.with(node, |node| node.feed_gate(now, gate::Input::Closed { conn }));
+                    }
+                }
+                told => self.players[id.0].told.push_back(told),
+            }
+        }
+        let player = &mut self.players[id.0];
+        if let Some(deadline) = player.session.deadline()
+            && player.wake.is_none_or(|wake| wake > deadline || wake < now)
+        {
+            player.wake = Some(deadline.max(now));
+            self.at(deadline, Event::PlayerWake(id));
+        }
+    }
+
+    /// A client reaches the gate of its node, or of the next one that lives.
+    fn dialled(&mut self, id: PlayerId) {
+        let alive = self.alive();
+        let home = id.0 % self.nodes.len();
+        let Some(node) = alive.iter().copied().find(|&node| node >= home).or(alive.first().copied()) else {
+            return self.tell_player(id, client::Input::Disconnected);
+        };
+        self.last_conn += 1;
+        let conn = ConnId(self.last_conn);
+        let mut entropy = [0; 24];
+        for chunk in entropy.chunks_exact_mut(8) {
+            chunk.copy_from_slice(&self.random.number().to_le_bytes());
+        }
+        let (now, ip) = (self.now, core::net::IpAddr::from([127, 0, 0, 1]));
+        let player = &mut self.players[id.0];
+        (player.conn, player.believed) = (Some((node, conn)), Some(conn));
+        (player.last_up, player.last_down) = (now, now);
+        self.trace.debug(now, &("dialled", id, node));
+        let opened = gate::Input::Opened { conn, ip, entropy: Entropy(entropy) };
+        self.with(node, |node| node.feed_gate(now, opened));
+        self.tell_player(id, client::Input::Connected);
+    }
+
+    fn arrive_at_gate(&mut self, node: usize, conn: ConnId, bytes: &Bytes) {
+        let now = self.now;
+        match frames(bytes) {
+            // One by one: a frame may end the connection.
+            Ok(all) => {
+                for frame in all {
+                    let frames = smallvec::smallvec![frame];
+                    self.with(node, |node| node.feed_gate(now, gate::Input::Frames { conn, bytes: 0, frames }));
+                }
+            }
+            Err(error) => self.with(node, |node| node.feed_gate(now, gate::Input::BadFrame { conn, error })),
+        }
+    }
+
     fn cut(&mut self, end: End) {
         if let Some(other) = self.links.close(end) {
             for end in [end, other] {
@@ -478,7 +653,7 @@ impl Sim {
         }
         let info = NodeInfo {
             name: format!("node-{index}"),
-            roles: Roles::GAME | Roles::PROXY,
+            roles: roles(),
             address: format!("sim:{index}"),
             serves: self.definitions.iter().map(|one| one.desc().type_id()).collect(),
             ..NodeInfo::default()
@@ -518,6 +693,7 @@ impl Sim {
     fn schedule_fault(&mut self, fault: Fault) {
         let mean = match fault {
             Fault::Cut => self.settings.faults.cut,
+            Fault::Hangup => self.settings.faults.hangup,
             Fault::Kill => self.settings.faults.kill,
             Fault::Store => self.settings.faults.store,
         };
@@ -534,6 +710,10 @@ impl Sim {
                 if let Some(end) = self.links.any(&mut self.random) {
                     self.cut(end);
                 }
+            }
+            Fault::Hangup if faults.hangup.is_some() => {
+                let player = self.random.below(self.players.len() as u64) as usize;
+                self.hangup(PlayerId(player));
             }
             Fault::Kill if faults.kill.is_some() => {
                 let alive = self.alive();

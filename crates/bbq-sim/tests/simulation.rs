@@ -12,6 +12,13 @@ mod ledger;
 #[allow(dead_code, unreachable_pub, missing_docs, reason = "shared with the example, which uses all of it")]
 mod load;
 
+#[path = "../examples/sim/herald.rs"]
+#[allow(dead_code, unreachable_pub, missing_docs, reason = "shared with the example, which uses all of it")]
+mod herald;
+#[path = "../examples/sim/players.rs"]
+#[allow(dead_code, unreachable_pub, missing_docs, reason = "shared with the example, which uses all of it")]
+mod players;
+
 use ledger::{ADD, LEDGER, LedgerGlue, LedgerRef};
 
 fn cluster(seed: u64, nodes: usize) -> Sim {
@@ -82,4 +89,16 @@ fn fifty_seeds_of_faults_break_no_invariant() {
         .flat_map(|seed| load::run(seed).broken.into_iter().map(move |what| format!("seed {seed}: {what}")))
         .collect();
     assert!(broken.is_empty(), "{broken:#?}");
+}
+
+#[test]
+fn players_whose_connections_are_cut_lose_nothing_and_hear_nothing_twice() {
+    let (mut resumed, mut broken) = (0, Vec::new());
+    for seed in 200..230 {
+        let report = players::run(seed);
+        resumed += report.resumed;
+        broken.extend(report.broken.into_iter().map(|what| format!("seed {seed}: {what}")));
+    }
+    assert!(broken.is_empty(), "{broken:#?}");
+    assert!(resumed > 200, "only {resumed} sessions were resumed: the cuts did not happen");
 }

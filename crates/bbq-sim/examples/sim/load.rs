@@ -71,7 +71,8 @@ pub(crate) fn run(seed: u64) -> Report {
     let mut maybe = |low: u64, high: u64| {
         (!dice.one_in(3)).then(|| dice.between(Duration::from_millis(low), Duration::from_millis(high)))
     };
-    let faults = Faults { cut: maybe(100, 3000), kill: maybe(1000, 10_000), store: maybe(100, 3000) };
+    let (cut, kill, store) = (maybe(100, 3000), maybe(1000, 10_000), maybe(100, 3000));
+    let faults = Faults { cut, kill, store, hangup: None };
     let settings = Settings {
         seed,
         nodes: 1 + dice.below(5) as usize,

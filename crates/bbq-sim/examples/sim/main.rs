@@ -2,6 +2,8 @@
 
 mod ledger;
 mod load;
+mod herald;
+mod players;
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -20,32 +22,37 @@ fn main() -> ExitCode {
         arguments.get(at + 1)?.parse::<u64>().ok()
     };
     let (seeds, first) = (value("--seeds").unwrap_or(100), value("--seed").unwrap_or(1000));
-    let (mut broken, mut twice, mut events, mut ok) = (0, 0, 0, 0);
+    let (mut broken, mut twice, mut events, mut ok, mut resumed, mut resynced) = (0, 0, 0, 0, 0, 0);
     let mut failed = BTreeMap::<u32, u64>::new();
     for (count, seed) in COMMITTED.iter().copied().chain(first..first.saturating_add(seeds)).enumerate() {
         let report = load::run(seed);
         events += report.events;
         ok += report.ok;
         report.failed.iter().for_each(|(code, count)| *failed.entry(*code).or_default() += count);
-        for complaint in &report.broken {
+        let met = players::run(seed);
+        events += met.events;
+        resumed += met.resumed;
+        resynced += met.resynced;
+        for complaint in report.broken.iter().chain(&met.broken) {
             println!("seed {seed}: {complaint}");
         }
-        broken += u64::from(!report.broken.is_empty());
+        broken += u64::from(!report.broken.is_empty() || !met.broken.is_empty());
         if (count as u64).is_multiple_of(TWICE_EVERY) {
             twice += 1;
-            if load::run(seed).trace != report.trace {
+            if load::run(seed).trace != report.trace || players::run(seed).trace != met.trace {
                 println!("seed {seed}: two runs left different traces");
                 broken += 1;
             }
         }
         if seeds == 1 {
-            println!("seed {seed}: trace {:016x}, {report:?}", report.trace);
+            println!("seed {seed}: traces {:016x} {:016x}, {report:?}, {met:?}", report.trace, met.trace);
         }
     }
     let total = seeds + COMMITTED.len() as u64;
     println!(
         "{total} seeds ({twice} of them twice), {events} events, {ok} calls answered, failures by code {failed:?}"
     );
+    println!("players: {resumed} sessions resumed, {resynced} told to start anew");
     println!("{} passed, {broken} failed", total.saturating_sub(broken));
     if broken == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
