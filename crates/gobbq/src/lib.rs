@@ -33,7 +33,7 @@ pub mod prelude {
 
     pub use bbq_core::Payload;
     pub use bbq_core::world::{ClientRef, Ctx, Definition, Note, SessionEvent, StopReason};
-    pub use bbq_wire::{Code, EntityId, Error, Key, Result, Time};
+    pub use bbq_wire::{Code, EntityId, Error, Key, NodeUid, Result, SessionId, Time};
 }
 
 /// Includes what `bbq_gen::build` made in the build script: one module for each proto package.
