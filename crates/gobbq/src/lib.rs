@@ -15,6 +15,7 @@ pub mod options;
 mod failure;
 mod registration;
 mod identity;
+mod original;
 pub mod node;
 mod app;
 

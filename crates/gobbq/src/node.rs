@@ -13,7 +13,7 @@ use bbq_core::gate::MethodTable;
 use bbq_core::mesh::{Input, ToGate};
 use bbq_core::world::{Config as WorldConfig, Definition};
 use bbq_game::{Game, GameConfig, Queues, StoreDriver};
-use bbq_gate::{Ends, Gate, GateConfig, Pages, TlsConfig, Verifier};
+use bbq_gate::{Compat, CompatConfig, Ends, Gate, GateConfig, Pages, TlsConfig, Verifier};
 use bbq_rt::clock::Clock;
 use bbq_rt::control::{Attendance, CenterControl, ControlPlane, Membership, Standing};
 use bbq_rt::mesh::{Address, Inboxes, Listener, MeshConfig, MeshHandle, MeshNode, SIDECAR_LABEL, views};
@@ -25,6 +25,7 @@ use tokio::sync::{mpsc, watch};
 use crate::failure::{Failure, Result};
 use crate::identity;
 use crate::options::Options;
+use crate::original;
 use crate::registration;
 
 /// Lease of a node.
@@ -60,6 +61,10 @@ pub struct Addresses {
     pub center: Option<String>,
     /// The gate role, for clients.
     pub gate: Option<String>,
+    /// The gate role, for clients of the original.
+    pub compat: Option<String>,
+    /// The same over KCP.
+    pub compat_kcp: Option<String>,
     /// Other nodes.
     pub mesh: Vec<String>,
 }
@@ -68,7 +73,11 @@ impl Addresses {
     /// The addresses as JSON.
     #[must_use]
     pub fn to_json(&self) -> serde_json::Value {
-        serde_json::json!({ "center": self.center, "gate": self.gate, "mesh": self.mesh, "pid": std::process::id() })
+        let Self { center, gate, compat, compat_kcp, mesh } = self;
+        let pid = std::process::id();
+        serde_json::json!({
+            "center": center, "gate": gate, "compat": compat, "compat_kcp": compat_kcp, "mesh": mesh, "pid": pid,
+        })
     }
 
     /// Writes the addresses as JSON, all at once: who waits for the file never reads half of it.
@@ -93,6 +102,7 @@ impl Addresses {
 pub struct Node {
     addresses: Addresses,
     gate: Option<Gate>,
+    compat: Option<Compat>,
     game: Option<Game>,
     member: Option<Member>,
     center: Option<Center>,
@@ -116,7 +126,7 @@ impl Node {
     /// Outside of a tokio runtime.
     pub async fn start(options: &Options, parts: Arc<Parts>) -> Result<Self> {
         let center = start_center(options).await?;
-        let mut node = Self { addresses: Addresses::default(), gate: None, game: None, member: None, center };
+        let mut node = Self { addresses: Addresses::default(), gate: None, compat: None, game: None, member: None, center };
         node.addresses.center = node.center.as_ref().map(|center| center.local_addr().to_string());
         let outcome = match &node.center {
             Some(center) if options.roles == Roles::CENTER => check_cluster(&*center.control(), options).await,
@@ -168,6 +178,10 @@ impl Node {
         if is_gate {
             let gate = start_gate(options, parts, me, clock, &mesh.handle(), from_mesh, &membership).await?;
             self.addresses.gate = Some(gate.local_addr().to_string());
+            self.compat = start_compat(options, &gate, &membership).await?;
+            let compat = self.compat.as_ref();
+            self.addresses.compat = compat.and_then(Compat::local_addr).map(|address| address.to_string());
+            self.addresses.compat_kcp = compat.and_then(Compat::kcp_addr).map(|address| address.to_string());
             self.gate = Some(gate);
         }
         // Whoever waits for us to be ready may at once start something that needs us.
@@ -252,6 +266,7 @@ impl Node {
         if let Some(member) = &self.member {
             member.attendance.report(Load { weight: 0, permille: 0 });
         }
+        drop(self.compat.take());
         if let Some(gate) = self.gate.take() {
             gate.shutdown(GATE_GRACE).await;
         }
@@ -400,6 +415,17 @@ async fn start_gate(
     Gate::start(config, ends, verifier)
         .await
         .map_err(|error| Failure::new(error, "choose another address with --listen, or stop the process that holds it"))
+}
+
+/// A listener for clients of the original, if the options ask for one.
+async fn start_compat(options: &Options, gate: &Gate, membership: &Membership) -> Result<Option<Compat>> {
+    let (listen, kcp) = (options.compat_listen, options.compat_kcp);
+    if listen.is_none() && kcp.is_none() {
+        return Ok(None);
+    }
+    let config = CompatConfig { listen, kcp, ..CompatConfig::new(original::names(membership.views())) };
+    let fix = "choose another address with --compat-listen or --compat-kcp";
+    Compat::start(gate, config).await.map(Some).map_err(|error| Failure::new(error, fix))
 }
 
 /// What clients may call, following the cluster.

@@ -24,6 +24,10 @@ pub struct Options {
     pub center_listen: SocketAddr,
     /// Where the gate role listens for clients.
     pub gate_listen: SocketAddr,
+    /// Where the gate role listens for clients of the original over WebSocket and TCP; `None`: nowhere.
+    pub compat_listen: Option<SocketAddr>,
+    /// The same over KCP.
+    pub compat_kcp: Option<SocketAddr>,
     /// Where this node listens for other nodes.
     pub mesh_listen: SocketAddr,
     /// Unix socket: of the proxy to go through (games and gates), or to offer (proxies).
@@ -49,6 +53,8 @@ impl Default for Options {
             center: None,
             center_listen: SocketAddr::from(([127, 0, 0, 1], 4100)),
             gate_listen: SocketAddr::from(([127, 0, 0, 1], 4000)),
+            compat_listen: None,
+            compat_kcp: None,
             mesh_listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             sidecar: None,
             tls: None,
@@ -85,6 +91,8 @@ pub const SETTINGS: &[(&str, &str, &str, &str)] = &[
     ("--center", "BBQ_CENTER", "HOST:PORT", "the center to join; without it this process is its own center"),
     ("--center-listen", "BBQ_CENTER_LISTEN", "HOST:PORT", "where the center listens [127.0.0.1:4100]"),
     ("--listen", "BBQ_LISTEN", "HOST:PORT", "where the gate listens for clients [127.0.0.1:4000]"),
+    ("--compat-listen", "BBQ_COMPAT_LISTEN", "HOST:PORT", "where the gate serves npm gobbq-ts over WebSocket and TCP"),
+    ("--compat-kcp", "BBQ_COMPAT_KCP", "HOST:PORT", "the same over KCP: neither encryption nor credentials"),
     ("--mesh-listen", "BBQ_MESH_LISTEN", "HOST:PORT", "where this node listens for other nodes [127.0.0.1:0]"),
     ("--sidecar", "BBQ_SIDECAR", "PATH", "Unix socket of the proxy to go through, or to offer"),
     ("--tls-cert", "BBQ_TLS_CERT", "PEM", "certificate chain of the gate; with --tls-key"),
@@ -141,6 +149,8 @@ impl Options {
             "--center" => self.center = Some(value.to_owned()),
             "--center-listen" => self.center_listen = address()?,
             "--listen" => self.gate_listen = address()?,
+            "--compat-listen" => self.compat_listen = Some(address()?),
+            "--compat-kcp" => self.compat_kcp = Some(address()?),
             "--mesh-listen" => self.mesh_listen = address()?,
             "--sidecar" => self.sidecar = Some(value.into()),
             "--tls-cert" => self.tls.get_or_insert_default().0 = value.into(),
@@ -239,7 +249,7 @@ mod tests {
         for (option, variable, _, _) in SETTINGS {
             let value = match *option {
                 "--role" => "center,gate",
-                "--center-listen" | "--listen" | "--mesh-listen" => "127.0.0.1:1",
+                "--center-listen" | "--listen" | "--mesh-listen" | "--compat-listen" | "--compat-kcp" => "127.0.0.1:1",
                 "--worlds" => "2",
                 "--for" => "10s",
                 _ => "x",

@@ -1,5 +1,6 @@
 //! The chain of the example over real sockets, in every shape that a cluster on one machine has.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -99,18 +100,51 @@ async fn four_processes_worth_of_nodes_find_each_other_through_the_center() {
     assert_eq!(say_until_answered(&client).await, "ann answers");
 }
 
+/// A node of a host whose processes go through the proxy at a Unix socket.
+async fn start_behind(socket: &Path, role: &str, center: &Node) -> Node {
+    let name = format!("{role} at {}", socket.display());
+    let options = Options { name, sidecar: Some(socket.to_owned()), ..options(role, Some(center)) };
+    Node::start(&options, parts()).await.unwrap_or_else(|failure| panic!("{role}: {failure}"))
+}
+
+fn socket(name: &str) -> PathBuf {
+    std::env::temp_dir().join(format!("bbq-{name}-{}.sock", std::process::id()))
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn games_and_gates_go_through_a_sidecar() {
     let center = start("center", "center", None).await;
-    let socket = std::env::temp_dir().join(format!("bbq-sidecar-{}.sock", std::process::id()));
-    let with = |role: &str, name: &str| Options {
-        name: name.to_owned(),
-        sidecar: Some(socket.clone()),
-        ..options(role, Some(&center))
-    };
-    let _proxy = Node::start(&with("proxy", "proxy"), parts()).await.expect("the proxy starts");
-    let _game = Node::start(&with("game", "game"), parts()).await.expect("the game starts");
-    let gate = Node::start(&with("gate", "gate"), parts()).await.expect("the gate starts");
+    let host = socket("one");
+    let _proxy = start_behind(&host, "proxy", &center).await;
+    let _game = start_behind(&host, "game", &center).await;
+    let gate = start_behind(&host, "gate", &center).await;
     let client = client(&gate, "tcp", "bob").await;
     assert_eq!(say_until_answered(&client).await, "bob answers");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn processes_of_two_hosts_meet_through_their_proxies_and_one_of_these_may_be_replaced() {
+    let center = start("center", "center", None).await;
+    let (here, there) = (socket("here"), socket("there"));
+    let proxy = start_behind(&here, "proxy", &center).await;
+    let gate = start_behind(&here, "gate", &center).await;
+    let _other = start_behind(&there, "proxy", &center).await;
+    let _game = start_behind(&there, "game", &center).await;
+    let client = client(&gate, "tcp", "eve").await;
+    assert_eq!(say_until_answered(&client).await, "eve answers");
+
+    // Its slots go to the other proxy and come back; what is behind it waits for its successor.
+    proxy.shutdown().await;
+    let _successor = start_behind(&here, "proxy", &center).await;
+    assert_eq!(say_until_answered(&client).await, "eve answers");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_address_in_use_is_named_with_the_way_out() {
+    let first = start("all", "first", None).await;
+    let taken = first.addresses().gate.clone().expect("a gate listens");
+    let options = Options { gate_listen: taken.parse().expect("an address"), ..options("all", None) };
+    let failure = Node::start(&options, parts()).await.expect_err("the port is taken");
+    assert!(failure.what().contains(&taken), "{failure}");
+    assert!(failure.fix().contains("--listen"), "{failure}");
 }
