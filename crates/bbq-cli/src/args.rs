@@ -1,5 +1,6 @@
 //! The command line, as data.
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -52,6 +53,13 @@ pub(crate) enum Command {
     },
     /// Say more about an error code
     Explain(Explain),
+    /// Become a program that ends when our parent does, however that ends
+    #[command(hide = true)]
+    WithParent {
+        program: PathBuf,
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
 }
 
 #[derive(clap::Args, Debug)]

@@ -1,7 +1,8 @@
 //! The game as a child process: started, watched, and stopped by its id.
 
 use std::ffi::OsString;
-use std::path::Path;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -17,6 +18,27 @@ use crate::print::Style;
 
 /// A game that does not end within this after SIGTERM is killed. It is longer than a game may take to drain.
 const GRACE: Duration = Duration::from_secs(12);
+
+/// Becomes `program`, which gets SIGTERM when our parent ends: nobody is left behind by a `bbq dev` that was killed.
+pub(crate) fn become_with_parent(program: &Path, arguments: &[OsString]) -> Failure {
+    #[cfg(target_os = "linux")]
+    // Without it, only a parent that is killed leaves the program behind.
+    let _ = rustix::process::set_parent_process_death_signal(Some(Signal::TERM));
+    let why = std::process::Command::new(program).args(arguments).exec();
+    Failure::new(Code::PROGRAM, format!("{} cannot be started", program.display())).because(why)
+}
+
+/// What to start, with which arguments, so that `program` ends with us.
+pub(crate) fn tied_to_us(program: PathBuf, arguments: Vec<OsString>) -> (PathBuf, Vec<OsString>) {
+    // A `bbq` that has been built anew meanwhile is no longer where it was.
+    match std::env::current_exe().ok().filter(|path| path.is_file()) {
+        Some(bbq) => {
+            let head = ["with-parent".into(), program.into_os_string()];
+            (bbq, head.into_iter().chain(arguments).collect())
+        }
+        None => (program, arguments),
+    }
+}
 
 /// A running game. Dropping it kills it.
 #[derive(Debug)]

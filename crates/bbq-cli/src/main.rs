@@ -74,6 +74,7 @@ fn run(command: &Command) -> Result<ExitCode> {
         Command::Doctor(args) => doctor::run(args)?,
         Command::Completion { shell } => completion::run(*shell)?,
         Command::Explain(args) => explain::run(args)?,
+        Command::WithParent { program, arguments } => return Err(child::become_with_parent(program, arguments)),
         Command::Status(args) => status::run(args)?,
         Command::Call(args) => call::run(args)?,
         Command::Run(args) => run::run(args)?,

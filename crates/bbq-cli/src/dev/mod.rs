@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use crate::args::Dev;
 use crate::cargo::{Built, build};
 use crate::center::block_on;
-use crate::child::Game;
+use crate::child::{Game, tied_to_us};
 use crate::codes::Code;
 use crate::failure::{Failure, Result};
 use crate::logs::{self, Source};
@@ -153,7 +153,8 @@ impl<'a> Session<'a> {
                 // A file of the last game would announce this one too early.
                 drop(std::fs::remove_file(&self.ready));
                 self.is_ready = false;
-                self.game = Some(Game::start(&program, &self.arguments(), &self.project.root)?);
+                let (program, arguments) = tied_to_us(program, self.arguments());
+                self.game = Some(Game::start(&program, &arguments, &self.project.root)?);
             }
             Output::Say(text) => logs::line(Source::Bbq, text),
             Output::GiveUp(GaveUp::Build) => {

@@ -4,9 +4,12 @@
 
 use std::path::Path;
 use std::process::Command;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use crate::harness::{BBQ, Directory, Running, bbq, command};
+use bbq_client::{Client, Options};
+use bbq_wire::id::method_id;
+
+use crate::harness::{BBQ, Directory, Running, bbq, command, wait};
 
 #[test]
 fn a_new_project_is_tested_run_and_changed_while_it_runs() {
@@ -35,6 +38,19 @@ fn a_new_project_is_tested_run_and_changed_while_it_runs() {
     let said = call(&["Say", r#"{"text": "before"}"#]);
     assert_eq!(said.code, 0, "{said:?}");
 
+    // A player, who stays connected all the time.
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let gate = dev.ready["addresses"]["gate"].as_str().expect("an address");
+    let player = Options::new(format!("tcp://{gate}")).guest("ann");
+    let player = runtime.block_on(Client::connect(player)).expect("a session");
+    let session = player.sid();
+    let say = |text: &str| {
+        let body = [&[0x0a, text.len() as u8], text.as_bytes()].concat();
+        let call = player.call(method_id("seedling.Room/Say"), Some("lobby".into()), body, Duration::from_secs(5));
+        runtime.block_on(call).map(drop)
+    };
+    say("hello").expect("an answer");
+
     // What does not build changes nothing.
     let source = project.join("src/room.rs");
     let text = std::fs::read_to_string(&source).expect("a source");
@@ -46,11 +62,29 @@ fn a_new_project_is_tested_run_and_changed_while_it_runs() {
     std::fs::write(&source, text.replace("there is nothing to say", "silence is no line")).expect("written");
     dev.wait_for("src/room.rs changed: live again in");
     eprintln!("a change is live again after {:.1} s", start.elapsed().as_secs_f64());
+    assert!(player.is_online() && player.sid() == session, "the session goes on");
+    say("still me").expect("an answer of the new game");
     let refused = call(&["Say"]);
     assert!(refused.err.contains("silence is no line"), "the new program answers: {refused:?}");
     let state = call(&["Join"]);
     assert!(state.out.contains("before") && state.out.contains("still"), "the state is there: {state:?}");
-    assert_eq!(dev.terminate(), 0);
+    player.close();
+
+    // Killed, it cannot stop its game: the game notices by itself.
+    let game = processes_of(&project);
+    assert_eq!(game.len(), 1, "the game: {game:?}");
+    dev.kill();
+    wait("end of the game", || processes_of(&project).is_empty().then_some(()));
+}
+
+/// Ids of the processes that run in this directory.
+fn processes_of(directory: &Path) -> Vec<u32> {
+    let directory = directory.canonicalize().expect("a directory");
+    let all =
+        std::fs::read_dir("/proc").expect("Linux").filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    let runs_here = |id: &u32| std::fs::read_link(format!("/proc/{id}/cwd")).is_ok_and(|path| path == directory);
+    let is_game = |id: &u32| std::fs::read_link(format!("/proc/{id}/exe")).is_ok_and(|path| path.ends_with("seedling"));
+    all.filter(runs_here).filter(is_game).collect()
 }
 
 /// The target directory of this test, and no network.

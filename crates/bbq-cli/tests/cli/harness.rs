@@ -48,7 +48,7 @@ pub(crate) fn bbq(directory: &Path, arguments: &[&str]) -> Ended {
 const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Looks every 20 ms until there is something.
-fn wait<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn wait<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + PATIENCE;
     loop {
         if let Some(found) = look() {
@@ -105,6 +105,12 @@ impl Running {
             assert!(Instant::now() < deadline - Duration::from_secs(1), "`{text}` is not in: {}", self.said());
             self.said().contains(text).then_some(())
         });
+    }
+
+    /// Ends it without a warning.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().expect("it runs");
+        self.child.wait().expect("an end");
     }
 
     /// Asks it to end; its exit code.
