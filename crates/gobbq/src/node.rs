@@ -126,7 +126,8 @@ impl Node {
     /// Outside of a tokio runtime.
     pub async fn start(options: &Options, parts: Arc<Parts>) -> Result<Self> {
         let center = start_center(options).await?;
-        let mut node = Self { addresses: Addresses::default(), gate: None, compat: None, game: None, member: None, center };
+        let mut node =
+            Self { addresses: Addresses::default(), gate: None, compat: None, game: None, member: None, center };
         node.addresses.center = node.center.as_ref().map(|center| center.local_addr().to_string());
         let outcome = match &node.center {
             Some(center) if options.roles == Roles::CENTER => check_cluster(&*center.control(), options).await,
@@ -243,7 +244,8 @@ impl Node {
         let over = async {
             let Some(member) = &self.member else { return std::future::pending().await };
             let mut standing = member.attendance.standing();
-            let over = standing.wait_for(|standing| matches!(standing, Standing::Over(_))).await.map(|over| over.clone());
+            let over =
+                standing.wait_for(|standing| matches!(standing, Standing::Over(_))).await.map(|over| over.clone());
             match over {
                 Ok(Standing::Over(certificate)) => certificate.why,
                 _ => std::future::pending().await,

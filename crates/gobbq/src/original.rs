@@ -158,7 +158,11 @@ mod tests {
     fn client_interfaces_are_found_among_the_services_of_a_schema() {
         let said = field(2, field(1, "Said"));
         let asked = field(2, [field(1, "Asked"), field(4, field(METHOD_OPTIONS, number(5, 9)))].concat());
-        let file = [field(2, "chat"), service("Room", 1, &[said.clone()]), service("ChatClient", 2, &[said, asked])];
+        let file = [
+            field(2, "chat"),
+            service("Room", 1, std::slice::from_ref(&said)),
+            service("ChatClient", 2, &[said, asked]),
+        ];
         let schema = [field(1, file.concat()), field(1, service("Bare", 2, &[]))].concat();
         let methods = vec![("Said".to_owned(), method_id("chat.ChatClient/Said")), ("Asked".to_owned(), 9)];
         let found = client_interfaces(&schema);

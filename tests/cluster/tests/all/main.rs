@@ -7,3 +7,9 @@ mod player;
 mod shape;
 
 mod death;
+
+mod cuts;
+
+mod hostile;
+
+mod languages;

@@ -95,12 +95,6 @@ impl Player {
         self.client.ask(id(&LEDGER, "Where"), Some(ledger.into()), &Empty::default()).await
     }
 
-    pub(crate) async fn linger(&self, ledger: impl Into<Key>, millis: u64) -> Result<Place> {
-        let body = number(millis).encode_to_bytes();
-        let reply = self.client.call(id(&LEDGER, "Linger"), Some(ledger.into()), body, PATIENCE).await?;
-        Ok(Place::decode_from_slice(&reply).expect("a place"))
-    }
-
     /// Which process answers for the service.
     pub(crate) async fn instance(&self) -> Result<Place> {
         self.client.ask(id(&PROBE, "Where"), None, &Empty::default()).await
