@@ -38,16 +38,7 @@ pub(crate) const TABLE: &[Layer] = &[
     Layer { name: "bbq-gen", normal: &[], build: &[] },
     Layer {
         name: "gobbq",
-        normal: &[
-            "bbq-wire",
-            "bbq-core",
-            "bbq-sim",
-            "bbq-rt",
-            "bbq-gate",
-            "bbq-game",
-            "bbq-center",
-            "bbq-client",
-        ],
+        normal: &["bbq-wire", "bbq-core", "bbq-sim", "bbq-rt", "bbq-gate", "bbq-game", "bbq-center", "bbq-client"],
         build: &[],
     },
     Layer {

@@ -6,8 +6,8 @@ use std::time::Duration;
 use bbq_core::codegen::*;
 use bbq_sim::{Faults, PlayerId, Random, Settings, Sim};
 use bbq_wire::client::{Call as ClientCall, Input, Output, State};
-use buffa_types::google::protobuf::UInt64Value;
 use buffa::Message;
+use buffa_types::google::protobuf::UInt64Value;
 use bytes::Bytes;
 
 use super::herald::{COUNT, HAIL, HEARD, HeraldGlue, SHOUT};
@@ -65,7 +65,13 @@ pub(crate) fn run(seed: u64) -> Report {
             let key = Some(Key::from(player.0 as u64));
             let input = match dice.below(3) {
                 0 => Input::Notify { method: SHOUT, key, body: body(turn) },
-                _ => Input::Call(ClientCall { call: turn, method: HAIL, key, deadline_ms: Some(60_000), body: body(turn) }),
+                _ => Input::Call(ClientCall {
+                    call: turn,
+                    method: HAIL,
+                    key,
+                    deadline_ms: Some(60_000),
+                    body: body(turn),
+                }),
             };
             diary.sent += 1;
             sim.tell_player(*player, input);
