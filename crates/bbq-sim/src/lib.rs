@@ -18,6 +18,8 @@ mod node;
 mod player;
 mod sim;
 
+/// What clients are told to do, and tell: the inputs and outputs of [`Sim::tell_player`] and [`Sim::told`].
+pub use bbq_wire::client;
 pub use network::Network;
 pub use player::PlayerId;
 pub use random::Random;

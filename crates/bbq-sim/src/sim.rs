@@ -33,9 +33,9 @@ const PATIENCE: Duration = Duration::from_secs(120);
 pub struct Settings {
     /// Everything follows from it.
     pub seed: u64,
-    /// How many nodes there are; each is a game and holds directory slots.
+    /// How many nodes there are, at least 1; each is a game, a gate, and a proxy with directory slots.
     pub nodes: usize,
-    /// Worlds in each.
+    /// Worlds in each, at least 1.
     pub worlds: u16,
     /// Entities are spread over the nodes by hash, instead of living where they are first called.
     pub scatter: bool,
@@ -153,7 +153,8 @@ impl fmt::Debug for Sim {
 impl Sim {
     /// A cluster of `settings.nodes` nodes that serve these types, up and joined.
     #[must_use]
-    pub fn new(settings: Settings, definitions: &[Definition]) -> Self {
+    pub fn new(mut settings: Settings, definitions: &[Definition]) -> Self {
+        settings.worlds = settings.worlds.max(1);
         let slots = vec![SlotOwner::default(); usize::from(SLOTS)];
         let mut sim = Self {
             random: Random::new(settings.seed),
@@ -320,6 +321,9 @@ impl Sim {
     }
 
     /// Kills a node. The others hear of it after the detection time.
+    ///
+    /// # Panics
+    /// There is no node with this index.
     pub fn kill(&mut self, index: usize) {
         let uid = self.nodes[index].uid;
         self.nodes[index].alive = false;
@@ -337,6 +341,9 @@ impl Sim {
     }
 
     /// Starts a dead node again, as a new incarnation.
+    ///
+    /// # Panics
+    /// There is no node with this index.
     pub fn restart(&mut self, index: usize) {
         if !self.nodes[index].alive {
             let old = self.nodes[index].uid;
@@ -346,7 +353,10 @@ impl Sim {
         }
     }
 
-    /// Saves and stops the entities of a node, and then the node.
+    /// Saves and stops the entities of a node, for at most two simulated minutes, and then the node.
+    ///
+    /// # Panics
+    /// There is no node with this index.
     pub fn drain(&mut self, index: usize) {
         let uid = self.nodes[index].uid;
         if let Some(info) = self.view.nodes.get_mut(&uid) {
