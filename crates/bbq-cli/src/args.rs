@@ -13,14 +13,7 @@ use crate::settings::Settings;
 
 /// Everything a gobbq project needs: make it, run it, look into it.
 #[derive(Parser, Debug)]
-#[command(
-    name = "bbq",
-    version,
-    about,
-    propagate_version = false,
-    disable_help_subcommand = false,
-    after_help = "Errors have a code; `bbq explain CODE` says more about it."
-)]
+#[command(name = "bbq", version, after_help = "Errors have a code; `bbq explain CODE` says more about it.")]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -28,7 +21,7 @@ pub(crate) struct Cli {
 
 #[derive(Subcommand, Debug)]
 pub(crate) enum Command {
-    /// Make a project: proto, server, test, web page
+    /// Make a project: proto, server, tests
     New(New),
     /// Run the project in this terminal as a whole cluster; with --watch, again after every change
     Dev(Dev),
@@ -262,13 +255,15 @@ pub(crate) fn usage(error: &clap::Error) -> Option<Failure> {
     let what = text.split("\n\n").next().unwrap_or(text).trim().replace("\n  ", " ").replace('\n', " ");
     let of = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => Some(text.clone()),
-        Some(ContextValue::Strings(all)) => all.first().cloned(),
+        // The best guess comes last.
+        Some(ContextValue::Strings(all)) => all.last().cloned(),
         _ => None,
     };
     let guesses = [ContextKind::SuggestedSubcommand, ContextKind::SuggestedArg, ContextKind::SuggestedValue];
     let guess = guesses.into_iter().find_map(of);
     let fix = match guess {
         Some(guess) => format!("did you mean `{guess}`?"),
+        None if error.kind() == ErrorKind::InvalidSubcommand => "bbq --help lists the commands".to_owned(),
         None => match error.get(ContextKind::Usage) {
             Some(ContextValue::StyledStr(usage)) => usage.to_string().trim().trim_start_matches("Usage: ").to_owned(),
             _ => "bbq --help lists the commands".to_owned(),
@@ -307,6 +302,8 @@ mod tests {
         for (line, what, fix) in [
             ("bbq", "a command is missing", "--help"),
             ("bbq chek", "unrecognized subcommand", "`check`"),
+            ("bbq dem", "unrecognized subcommand", "`demo`"),
+            ("bbq fly", "unrecognized subcommand", "--help"),
             ("bbq gen", "required arguments", "bbq gen"),
             ("bbq check --updat", "unexpected argument", "--update"),
             ("bbq demo --for soon", "invalid value 'soon'", "bbq"),
