@@ -33,7 +33,7 @@ export const Code = {
   UNAUTHENTICATED: 16,
   /** a bounded queue (mailbox, window, ring) is full; not processed */
   BUSY: 20,
-  /** A calls B calls A, see concepts/calls */
+  /** A calls B calls A: the call came back to an entity that waits for it */
   DEADLOCK: 21,
   /** never left this node; safe to retry */
   NOT_SENT: 22,
