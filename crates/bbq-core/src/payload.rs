@@ -10,17 +10,12 @@ use bytes::Bytes;
 /// A protobuf message whose type has been forgotten; it can still be encoded.
 trait AnyMessage: Any + Send {
     fn encode(&self) -> Bytes;
-    fn into_any(self: Box<Self>) -> Box<dyn Any>;
     fn copy(&self) -> Box<dyn AnyMessage>;
 }
 
 impl<M: Message + Clone + Send + 'static> AnyMessage for M {
     fn encode(&self) -> Bytes {
         self.encode_to_bytes()
-    }
-
-    fn into_any(self: Box<Self>) -> Box<dyn Any> {
-        self
     }
 
     fn copy(&self) -> Box<dyn AnyMessage> {
@@ -34,10 +29,6 @@ struct Raw(Bytes);
 impl AnyMessage for Raw {
     fn encode(&self) -> Bytes {
         self.0.clone()
-    }
-
-    fn into_any(self: Box<Self>) -> Box<dyn Any> {
-        self
     }
 
     fn copy(&self) -> Box<dyn AnyMessage> {
@@ -77,7 +68,8 @@ impl Payload {
     /// `INVALID_ARGUMENT` when the bytes are not a valid `M`, `INTERNAL` when it is a message of another type.
     pub fn take<M: Message + Clone + Send + 'static>(self) -> Result<M> {
         let Some(message) = self.0 else { return Ok(M::default()) };
-        match message.into_any().downcast::<M>() {
+        let message: Box<dyn Any> = message;
+        match message.downcast::<M>() {
             Ok(message) => Ok(*message),
             Err(other) => match other.downcast::<Raw>() {
                 Ok(raw) => M::decode_from_slice(&raw.0)

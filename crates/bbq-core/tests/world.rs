@@ -7,7 +7,8 @@ use bbq_core::codegen::{EntityId, Key, Payload, Result};
 use bbq_core::desc::{Kind, MethodDesc, Restart, Save, ServiceDesc, StateDesc};
 use bbq_core::world::{
     Call, CallId, Config, Ctx, Definition, EntityGlue, EntityHandle, EntityStub, Hook, Incoming, Input, Meta, Output,
-    ReplyTo, ServiceGlue, ServiceHandle, ServiceStub, StoreReply, StoreRequest, Target, World, lend, no_such_method,
+    ReplyTo, ServiceGlue, ServiceHandle, ServiceStub, StoreReply, StoreRequest, Target, World, all, lend,
+    no_such_method,
 };
 use bbq_wire::{Code, Error, Time};
 use buffa_types::google::protobuf::UInt64Value;
@@ -33,6 +34,13 @@ const METHODS: &[MethodDesc] = &[
     MethodDesc { name: "AskMany", id: 14, ..MethodDesc::DEFAULT },
     MethodDesc { name: "LendBack", id: 15, ..MethodDesc::DEFAULT },
     MethodDesc { name: "PeekBack", id: 16, ..MethodDesc::DEFAULT },
+    MethodDesc { name: "Down", id: 17, ..MethodDesc::DEFAULT },
+    MethodDesc { name: "SpinOn", id: 18, ..MethodDesc::DEFAULT },
+    MethodDesc { name: "AddToNext", id: 19, ..MethodDesc::DEFAULT },
+    MethodDesc { name: "AskRedirect", id: 20, ..MethodDesc::DEFAULT },
+    MethodDesc { name: "AskPanic", id: 21, ..MethodDesc::DEFAULT },
+    MethodDesc { name: "AskSleep", id: 22, ..MethodDesc::DEFAULT },
+    MethodDesc { name: "AskAll", id: 23, ..MethodDesc::DEFAULT },
 ];
 
 static COUNTER: ServiceDesc =
@@ -117,6 +125,33 @@ impl<const K: usize> EntityGlue for Glue<K> {
             }
             "Watch" => ctx.watch(&EntityId::new(Self::DESC.type_id(), argument))?,
             "Notify" => ctx.notify("news", Payload::of(number(argument)))?,
+            "Down" if argument == 0 => {}
+            "Down" => {
+                let below = ctx.entity::<Ref<K>>(999 + argument).call("Down", argument - 1).await?.value;
+                entity.value = below + 1;
+            }
+            "AddToNext" => ctx.entity::<Ref<K>>(argument + 1).call("Add", 1).tell(),
+            "SpinOn" => {
+                ctx.entity::<Ref<K>>(argument - 1).call("AddToNext", argument - 1).tell();
+                while other().call("Peek", 0).await?.value == 0 {
+                    entity.value += 1;
+                }
+            }
+            "AskRedirect" => return other().call("Redirect", argument + 1).await.map(Payload::of),
+            "AskPanic" => {
+                let error = other().call("Panic", 0).await.expect_err("it panics");
+                assert_eq!(error.code, Code::PANICKED);
+                entity.value += 1;
+            }
+            "AskSleep" => {
+                let slept = ctx.entity::<Ref<K>>(99).call("Sleep", argument).await?;
+                entity.value = slept.value + 1;
+            }
+            "AskAll" => {
+                let calls = (1..=argument).map(|key| ctx.entity::<Ref<K>>(key).call("Add", key));
+                let answers = all(calls).await.into_iter().collect::<Result<Vec<_>>>()?;
+                entity.value = answers.iter().map(|answer| answer.value).sum();
+            }
             "AskMany" => {
                 let calls = (1..=argument).map(|key| ctx.entity::<Ref<K>>(key).call("Add", 1));
                 let all: futures_util::stream::FuturesUnordered<_> = calls.collect();
@@ -157,7 +192,7 @@ fn number_of(key: &Key) -> u64 {
 struct Mirror;
 static MIRROR: ServiceDesc = ServiceDesc { name: "test.Mirror", mailbox: 2, methods: METHODS, ..ServiceDesc::DEFAULT };
 struct MirrorGlue;
-struct MirrorRef(ServiceHandle);
+struct MirrorRef(#[expect(dead_code, reason = "what is made here is the stub itself")] ServiceHandle);
 
 impl ServiceStub for MirrorRef {
     const DESC: &'static ServiceDesc = &MIRROR;
@@ -557,6 +592,83 @@ fn an_entity_whose_init_fails_answers_with_that_error() {
 fn combinators_with_wakers_of_their_own_work() {
     let mut bench = Bench::new();
     assert_eq!(bench.ask(&COUNTER, 100, "AskMany", 12), Ok(12));
+}
+
+#[test]
+fn a_long_chain_of_calls_that_run_at_once_ends_on_the_stack_of_the_world() {
+    let mut bench = Bench::new();
+    assert_eq!(bench.ask(&COUNTER, 1300, "Down", 300), Ok(300));
+    assert_eq!(bench.ask(&COUNTER, 1300, "Down", 300), Ok(300), "now that all of them live");
+}
+
+#[test]
+fn a_turn_that_asks_again_and_again_does_not_keep_others_from_running() {
+    let mut bench = Bench::new();
+    (1..=4).for_each(|key| assert_eq!(bench.ask(&COUNTER, key, "Add", 0), Ok(0)));
+    let spins = bench.ask(&COUNTER, 4, "SpinOn", 3).expect("2 comes to its turn and adds to 3");
+    assert!((1..200).contains(&spins), "{spins} questions before 2 had its turn");
+}
+
+#[test]
+fn a_call_that_runs_at_once_can_be_redirected_can_panic_and_can_wait() {
+    let mut bench = Bench::new();
+    (1..=4).for_each(|key| assert_eq!(bench.ask(&COUNTER, key, "Add", 0), Ok(0)));
+    assert_eq!(bench.ask(&COUNTER, 1, "AskRedirect", 2), Ok(5), "3 answers for 2");
+    assert_eq!(bench.ask(&COUNTER, 3, "Add", 0), Ok(5));
+    assert_eq!(bench.ask(&COUNTER, 1, "AskPanic", 2), Ok(1));
+    let waiting = bench.send(&COUNTER, 1, "AskSleep", 100);
+    assert_eq!(bench.reply(waiting), None);
+    bench.pass(101);
+    assert_eq!(bench.reply(waiting), Some(Ok(1)));
+    assert_eq!(bench.world.stats().operations, 0);
+    assert_eq!(bench.world.stats().tasks, 0);
+}
+
+#[test]
+fn a_redirect_to_an_entity_that_refuses_answers_with_its_error_at_once() {
+    let mut bench = Bench::new();
+    let sleeping = bench.send(&COUNTER, 3, "Sleep", 100);
+    let filling: Vec<u64> = (0..4).map(|_| bench.send(&COUNTER, 3, "Add", 1)).collect();
+    assert_eq!(code(bench.ask(&COUNTER, 1, "AskRedirect", 2)), Code::BUSY);
+    assert_eq!(code(bench.ask(&COUNTER, 2, "Redirect", 3)), Code::BUSY);
+    bench.pass(101);
+    assert_eq!(bench.reply(sleeping), Some(Ok(0)));
+    assert_eq!(filling.into_iter().filter_map(|id| bench.reply(id)).count(), 4);
+}
+
+#[test]
+fn a_message_behind_one_that_panics_finds_the_entity_fresh() {
+    let mut bench = Bench::new();
+    let sent = ["Sleep", "Add", "Panic", "Add"].map(|name| bench.send(&COUNTER, 1, name, 7));
+    bench.pass(10);
+    let answers = sent.map(|id| bench.reply(id).expect("answered").map_err(|error| error.code));
+    assert_eq!(answers, [Ok(0), Ok(7), Err(Code::PANICKED), Ok(7)]);
+}
+
+#[test]
+fn all_sends_before_it_waits_and_keeps_the_order() {
+    let mut bench = Bench::new();
+    let sleeping = bench.send(&COUNTER, 2, "Sleep", 50);
+    let asked = bench.send(&COUNTER, 100, "AskAll", 3);
+    assert_eq!(bench.ask(&COUNTER, 3, "Add", 0), Ok(3), "not held up by 2");
+    assert_eq!(bench.reply(asked), None);
+    bench.pass(51);
+    assert_eq!((bench.reply(sleeping), bench.reply(asked)), (Some(Ok(0)), Some(Ok(6))));
+}
+
+#[test]
+fn a_world_that_ends_lets_go_of_what_ran_in_it() {
+    let held = std::sync::Arc::new(());
+    let mut bench = Bench::new();
+    let inside = std::sync::Arc::clone(&held);
+    bench.world.spawn(Time::ZERO, |ctx| async move {
+        let counter = ctx.entity::<Ref<0>>(1);
+        let _ = counter.call("Sleep", 1_000_000).await;
+        drop(inside);
+    });
+    assert_eq!(std::sync::Arc::strong_count(&held), 2);
+    drop(bench);
+    assert_eq!(std::sync::Arc::strong_count(&held), 1);
 }
 
 #[test]

@@ -1,6 +1,5 @@
-//! Typed access to what lives elsewhere: handles for entities, services and clients, and the [`Call`] they make.
+//! The [`Call`] that handles make: how a message finds its way, and how its answer comes back.
 
-use std::cell::Cell;
 use std::fmt;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -8,174 +7,43 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bbq_wire::{Code, EntityId, Error, Result, SessionId, Time};
+use bbq_wire::{Code, Error, Result, Time};
 
-use super::Shared;
+use super::answer::Answer;
+use super::answer::Reply;
+use super::answer::Sent;
 use super::ctx::Ctx;
 use super::glue::{EntityGlue, Work};
-use super::io::{ClientRef, GroupChange, GroupOp, Meta, Outgoing, Output, Target, ToClient};
-use super::state::{Effect, Inner, Message, NONE, Outcome, Reply, call_id};
+use super::handle::{Caller, ClientHandle, ClientTarget, EntityHandle, ServiceHandle};
+use super::io::{GroupChange, GroupOp, Meta, Outgoing, Output, Target, ToClient};
+use super::operation::{OpRef, Outcome, call_id};
+use super::state::{Inner, Message};
+use super::task::Effect;
+use super::turn::run_at_once;
 use crate::desc::ServiceDesc;
 use crate::payload::Payload;
 
-/// What a call inherits from the turn that makes it.
-pub(crate) struct Caller {
-    pub(crate) shared: Rc<Shared>,
-    pub(crate) task: (u32, u32),
-    pub(crate) me: Option<EntityId>,
-    pub(crate) deadline: Time,
-    pub(crate) meta: Option<Rc<Meta>>,
-}
-
-/// Access to one entity. Generated `XxxRef` types wrap it.
-#[derive(Clone)]
-pub struct EntityHandle(Rc<Place>);
-
-struct Place {
-    caller: Rc<Caller>,
-    id: EntityId,
-    /// Where the entity was found last time, with its generation: saves the lookup.
-    found: Cell<(u32, u32)>,
-}
-
-/// Access to a service. Generated `XxxRef` types wrap it.
-#[derive(Clone)]
-pub struct ServiceHandle {
-    caller: Rc<Caller>,
-    affinity: Option<u64>,
-}
-
-/// Access to a session or a group of sessions. Generated `XxxRef` types wrap it.
-#[derive(Clone)]
-pub struct ClientHandle {
-    caller: Rc<Caller>,
-    to: ClientTarget,
-}
-
-#[derive(Clone)]
-pub(crate) enum ClientTarget {
-    Session { client: ClientRef, unreliable: bool },
-    Group { group: Arc<str>, except: Vec<SessionId>, unreliable: bool },
-}
-
-/// A generated stub for an entity type.
-pub trait EntityStub {
-    /// What the proto says.
-    const DESC: &'static ServiceDesc;
-    /// Wraps a handle.
-    fn bind(handle: EntityHandle) -> Self;
-    /// The wrapped handle.
-    fn handle(&self) -> &EntityHandle;
-}
-
-/// A generated stub for a service.
-pub trait ServiceStub {
-    /// What the proto says.
-    const DESC: &'static ServiceDesc;
-    /// Wraps a handle.
-    fn bind(handle: ServiceHandle) -> Self;
-}
-
-/// A generated stub for a client interface.
-pub trait ClientStub {
-    /// What the proto says.
-    const DESC: &'static ServiceDesc;
-    /// Wraps a handle.
-    fn bind(handle: ClientHandle) -> Self;
-}
-
-impl EntityHandle {
-    pub(crate) fn new(caller: Rc<Caller>, id: EntityId) -> Self {
-        Self(Rc::new(Place { caller, id, found: Cell::new((NONE, 0)) }))
-    }
-
-    /// Whom it addresses.
-    #[must_use]
-    pub fn id(&self) -> &EntityId {
-        &self.0.id
-    }
-
-    /// Prepares a call of the method with this index. For generated code.
-    pub fn call<R>(
-        &self,
-        desc: &'static ServiceDesc,
-        method: usize,
-        body: Payload,
-        decode: fn(Payload) -> Result<R>,
-    ) -> Call<R> {
-        Call::new(desc, method, body, decode, To::Entity(self.clone()))
-    }
-}
-
-impl ServiceHandle {
-    pub(crate) fn new(caller: Rc<Caller>, affinity: Option<u64>) -> Self {
-        Self { caller, affinity }
-    }
-
-    /// Prepares a call of the method with this index. For generated code.
-    pub fn call<R>(
-        &self,
-        desc: &'static ServiceDesc,
-        method: usize,
-        body: Payload,
-        decode: fn(Payload) -> Result<R>,
-    ) -> Call<R> {
-        Call::new(desc, method, body, decode, To::Service(self.clone()))
-    }
-}
-
-impl ClientHandle {
-    pub(crate) fn new(caller: Rc<Caller>, to: ClientTarget) -> Self {
-        Self { caller, to }
-    }
-
-    /// Prepares a call of the method with this index. For generated code.
-    pub fn call<R>(
-        &self,
-        desc: &'static ServiceDesc,
-        method: usize,
-        body: Payload,
-        decode: fn(Payload) -> Result<R>,
-    ) -> Call<R> {
-        Call::new(desc, method, body, decode, To::Client(self.clone()))
-    }
-}
-
-impl fmt::Debug for EntityHandle {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.0.id, f)
-    }
-}
-
-impl fmt::Debug for ServiceHandle {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ServiceHandle(affinity {:?})", self.affinity)
-    }
-}
-
-impl fmt::Debug for ClientHandle {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.to {
-            ClientTarget::Session { client, .. } => write!(f, "ClientHandle({})", client.session),
-            ClientTarget::Group { group, .. } => write!(f, "ClientHandle(group {group})"),
-        }
-    }
-}
-
-enum To {
+pub(crate) enum To {
     Entity(EntityHandle),
-    Service(ServiceHandle),
-    Client(ClientHandle),
+    Service(Box<ServiceHandle>),
+    Client(Box<ClientHandle>),
 }
 
 impl To {
     fn caller(&self) -> &Rc<Caller> {
         match self {
-            Self::Entity(handle) => &handle.0.caller,
+            Self::Entity(handle) => handle.caller(),
             Self::Service(handle) => &handle.caller,
             Self::Client(handle) => &handle.caller,
         }
     }
+}
+
+#[derive(Clone, Copy)]
+enum Progress {
+    Prepared,
+    Waiting(OpRef),
+    Ended,
 }
 
 /// A call that has been prepared. Awaiting it sends it and waits for the answer; [`Call::tell`] sends it and does not
@@ -183,21 +51,28 @@ impl To {
 #[must_use = "a call is sent when it is awaited, or by .tell()"]
 pub struct Call<R> {
     desc: &'static ServiceDesc,
-    method: u16,
     body: Payload,
     decode: fn(Payload) -> Result<R>,
     to: To,
     timeout: Option<Duration>,
-    op: Option<(u32, u32)>,
-    sent: bool,
+    progress: Progress,
+    method: u16,
 }
 
 impl<R> Call<R> {
-    fn new(desc: &'static ServiceDesc, method: usize, body: Payload, decode: fn(Payload) -> Result<R>, to: To) -> Self {
-        Self { desc, method: method as u16, body, decode, to, timeout: None, op: None, sent: false }
+    #[inline]
+    pub(crate) fn new(
+        desc: &'static ServiceDesc,
+        method: usize,
+        body: Payload,
+        decode: fn(Payload) -> Result<R>,
+        to: To,
+    ) -> Self {
+        Self { desc, body, decode, to, timeout: None, progress: Progress::Prepared, method: method as u16 }
     }
 
     /// Waits at most this long instead of the method's own deadline. The caller's own deadline still holds.
+    #[inline]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
         self
@@ -205,12 +80,157 @@ impl<R> Call<R> {
 
     /// Sends the message one-way.
     pub fn tell(mut self) {
-        let shared = Rc::clone(&self.to.caller().shared);
-        let inner = &mut *shared.inner.borrow_mut();
+        let body = std::mem::take(&mut self.body);
+        self.sending().tell(body);
+    }
+
+    /// Sends the call so that its answer goes to `reply` (see [`Ctx::redirect`]).
+    pub(crate) fn forward(mut self, inner: &mut Inner, reply: Reply) -> Result<(), (Reply, Error)> {
+        let body = std::mem::take(&mut self.body);
+        self.sending().forward(inner, body, reply)
+    }
+
+    /// Everything but the type of the answer, so that sending is compiled once.
+    #[inline]
+    fn sending(&self) -> Sending<'_> {
+        Sending { desc: self.desc, to: &self.to, timeout: self.timeout, method: self.method }
+    }
+}
+
+struct Sending<'a> {
+    desc: &'static ServiceDesc,
+    to: &'a To,
+    timeout: Option<Duration>,
+    method: u16,
+}
+
+impl Sending<'_> {
+    fn tell(&self, body: Payload) {
+        let caller = self.to.caller();
+        let inner = &mut *caller.shared.inner.borrow_mut();
         let deadline = if self.timeout.is_some() { self.deadline(inner) } else { Time::MAX };
         let task = inner.current;
-        let effect = self.effect(inner, deadline);
+        if let To::Entity(handle) = self.to
+            && !inner.holds_effects(task)
+            && let Some(index) = handle.find(inner)
+        {
+            let meta = caller.meta.as_ref().and_then(one_way);
+            return inner.tell_here(index, self.method, body, deadline, meta);
+        }
+        let effect = match self.to {
+            To::Client(handle) => Effect::Out(self.to_client(handle, body, None, deadline)),
+            _ => Effect::Tell(self.outgoing(inner, body, None, deadline), self.method),
+        };
         inner.effect(task, effect);
+    }
+
+    /// Sends the call.
+    fn ask(&self, body: Payload) -> Sent {
+        let caller = self.to.caller();
+        let mut borrowed = caller.shared.inner.borrow_mut();
+        let inner = &mut *borrowed;
+        let deadline = self.deadline(inner);
+        if deadline <= inner.now {
+            return refuse(inner, too_late());
+        }
+        let To::Entity(handle) = self.to else { return self.ask_other(inner, body, deadline) };
+        let Some(index) = handle.find(inner) else { return self.ask_other(inner, body, deadline) };
+        let (parent, meta) = (caller.task, caller.meta.clone());
+        if inner.runs_at_once(index) {
+            let work = (self.method, body);
+            return run_at_once(&caller.shared, borrowed, index, work, deadline, parent, meta);
+        }
+        let op = match inner.begin(deadline) {
+            Ok(op) => op,
+            Err(error) => return refuse(inner, error),
+        };
+        let work = Work::Call { method: self.method, body };
+        let message = Message { work, reply: Reply::Op(op), deadline, parent, meta };
+        match inner.enqueue(index, self.method, message) {
+            Ok(()) => Sent::Waiting(op),
+            Err((_, error)) => {
+                inner.cancel(op);
+                refuse(inner, error)
+            }
+        }
+    }
+
+    /// Asks what is not an entity of this world.
+    #[inline(never)]
+    fn ask_other(&self, inner: &mut Inner, body: Payload, deadline: Time) -> Sent {
+        if let To::Client(handle) = self.to
+            && matches!(handle.to, ClientTarget::Group { .. })
+        {
+            let why = "a group cannot be asked: use .tell()";
+            return refuse(inner, Error::new(Code::INVALID_ARGUMENT, why));
+        }
+        let op = match inner.begin(deadline) {
+            Ok(op) => op,
+            Err(error) => return refuse(inner, error),
+        };
+        match self.route(inner, body, deadline, Reply::Op(op), Some(op)) {
+            Ok(()) => Sent::Waiting(op),
+            Err((_, error)) => {
+                inner.cancel(op);
+                refuse(inner, error)
+            }
+        }
+    }
+
+    /// Into a mailbox or a service of this world, else out of it, as the operation `op` or with a new one.
+    fn route(
+        &self,
+        inner: &mut Inner,
+        body: Payload,
+        deadline: Time,
+        reply: Reply,
+        op: Option<OpRef>,
+    ) -> Result<(), (Reply, Error)> {
+        let caller = self.to.caller();
+        let (parent, meta) = (caller.task, caller.meta.clone());
+        let message = |body, reply| {
+            let work = Work::Call { method: self.method, body };
+            Message { work, reply, deadline, parent, meta }
+        };
+        let sent = match self.to {
+            To::Client(handle) => {
+                let op = op.unwrap_or_else(|| inner.begin_forward(deadline, reply));
+                inner.outputs.push_back(self.to_client(handle, body, Some(op), deadline));
+                return Ok(());
+            }
+            To::Service(handle) if handle.affinity.is_none() => match inner.type_of(handle.type_id) {
+                Some(kind) => inner.start_service(kind, message(body, reply)),
+                None => return self.send_out(inner, body, deadline, reply, op),
+            },
+            To::Service(_) => return self.send_out(inner, body, deadline, reply, op),
+            To::Entity(handle) => match handle.find(inner) {
+                Some(index) => inner.enqueue(index, self.method, message(body, reply)),
+                None => return self.send_out(inner, body, deadline, reply, op),
+            },
+        };
+        sent.map_err(|(message, error)| (message.reply, error))
+    }
+
+    fn send_out(
+        &self,
+        inner: &mut Inner,
+        body: Payload,
+        deadline: Time,
+        reply: Reply,
+        op: Option<OpRef>,
+    ) -> Result<(), (Reply, Error)> {
+        let op = op.or_else(|| match reply {
+            Reply::Nobody => None,
+            reply => Some(inner.begin_forward(deadline, reply)),
+        });
+        let call = self.outgoing(inner, body, op, deadline);
+        inner.outputs.push_back(Output::Call(call));
+        Ok(())
+    }
+
+    fn forward(&self, inner: &mut Inner, body: Payload, reply: Reply) -> Result<(), (Reply, Error)> {
+        let deadline = self.deadline(inner);
+        self.route(inner, body, deadline, reply, None)
     }
 
     fn deadline(&self, inner: &Inner) -> Time {
@@ -226,19 +246,11 @@ impl<R> Call<R> {
         self.desc.methods.get(usize::from(self.method)).map_or(0, |method| method.id)
     }
 
-    fn effect(&mut self, inner: &Inner, deadline: Time) -> Effect {
-        let body = std::mem::take(&mut self.body);
-        match &self.to {
-            To::Client(handle) => Effect::Out(self.to_client(handle, body, None, deadline)),
-            _ => Effect::Tell(self.outgoing(inner, body, None, deadline), self.method),
-        }
-    }
-
-    fn outgoing(&self, inner: &Inner, body: Payload, op: Option<(u32, u32)>, deadline: Time) -> Outgoing {
+    fn outgoing(&self, inner: &Inner, body: Payload, op: Option<OpRef>, deadline: Time) -> Outgoing {
         let caller = self.to.caller();
-        let (target, affinity) = match &self.to {
-            To::Entity(handle) => (Target::Entity(handle.0.id.clone()), None),
-            To::Service(handle) => (Target::Service(self.desc.type_id()), handle.affinity),
+        let (target, affinity) = match self.to {
+            To::Entity(handle) => (Target::Entity(handle.id().clone()), None),
+            To::Service(handle) => (Target::Service(handle.type_id), handle.affinity),
             To::Client(_) => unreachable!("calls on clients leave through to_client"),
         };
         let mut meta = caller.meta.as_deref().cloned().unwrap_or_default();
@@ -250,7 +262,7 @@ impl<R> Call<R> {
         Outgoing { target, method: self.method_id(), body, call: op.map(call_id), deadline, affinity, meta }
     }
 
-    fn to_client(&self, handle: &ClientHandle, body: Payload, op: Option<(u32, u32)>, deadline: Time) -> Output {
+    fn to_client(&self, handle: &ClientHandle, body: Payload, op: Option<OpRef>, deadline: Time) -> Output {
         let (method, from, body) = (self.method_id(), handle.caller.me.clone(), body.into_bytes());
         match &handle.to {
             ClientTarget::Session { client, unreliable } => {
@@ -264,80 +276,27 @@ impl<R> Call<R> {
             }
         }
     }
-
-    /// Sends the call; its answer completes the returned operation.
-    fn send(&mut self, inner: &mut Inner) -> Result<(u32, u32)> {
-        if let To::Client(ClientHandle { to: ClientTarget::Group { .. }, .. }) = &self.to {
-            return Err(Error::new(Code::INVALID_ARGUMENT, "a group cannot be asked: use .tell()"));
-        }
-        let deadline = self.deadline(inner);
-        if deadline <= inner.now {
-            return Err(Error::new(Code::DEADLINE_EXCEEDED, "the caller's deadline has passed; the call was not sent"));
-        }
-        let op = inner.begin(deadline)?;
-        if let Err(error) = self.route(inner, deadline, Reply::Op(op.0, op.1), Some(op)) {
-            inner.cancel(op.0, op.1);
-            return Err(error);
-        }
-        Ok(op)
-    }
-
-    /// Into a mailbox or a service of this world, else out of it.
-    fn route(&mut self, inner: &mut Inner, deadline: Time, reply: Reply, op: Option<(u32, u32)>) -> Result<()> {
-        let body = std::mem::take(&mut self.body);
-        let index = match &self.to {
-            To::Client(handle) => {
-                let output = self.to_client(handle, body, op, deadline);
-                inner.outputs.push_back(output);
-                return Ok(());
-            }
-            To::Service(handle) => match inner.type_of(self.desc.type_id()) {
-                Some(kind) if handle.affinity.is_none() => Ok(kind),
-                _ => Err(None),
-            },
-            To::Entity(handle) => Err(find(inner, handle)),
-        };
-        let caller = self.to.caller();
-        let (parent, meta) = (caller.task, caller.meta.clone());
-        let work = |body| Work::Call { method: self.method, body };
-        match index {
-            Ok(kind) => inner.start_service(kind, Message { work: work(body), reply, deadline, parent, meta }),
-            Err(Some(slot)) => {
-                let message = Message { work: work(body), reply, deadline, parent, meta };
-                inner.enqueue(slot, self.method, message).map_err(|(_, error)| error)
-            }
-            Err(None) => {
-                let op = op.or_else(|| match reply {
-                    Reply::Nobody => None,
-                    reply => Some(inner.begin_forward(deadline, reply)),
-                });
-                let call = self.outgoing(inner, body, op, deadline);
-                inner.outputs.push_back(Output::Call(call));
-                Ok(())
-            }
-        }
-    }
-
-    /// Sends the call so that its answer goes to `reply` (see [`Ctx::redirect`]).
-    pub(crate) fn forward(mut self, inner: &mut Inner, reply: Reply) -> Result<(), Error> {
-        let deadline = self.deadline(inner);
-        if matches!(self.to, To::Client(_)) {
-            let op = inner.begin_forward(deadline, reply);
-            return self.route(inner, deadline, Reply::Nobody, Some(op));
-        }
-        self.route(inner, deadline, reply, None)
-    }
 }
 
-fn find(inner: &mut Inner, handle: &EntityHandle) -> Option<u32> {
-    let place = &*handle.0;
-    let (index, generation) = place.found.get();
-    if inner.slots.get(index as usize).is_some_and(|slot| slot.generation == generation) {
-        return Some(index);
+/// What of a caller's metadata goes with a message that nobody waits for: all but the chain.
+fn one_way(meta: &Rc<Meta>) -> Option<Rc<Meta>> {
+    if meta.chain.is_empty() {
+        return Some(Rc::clone(meta));
     }
-    let index = inner.find(&place.id).or_else(|| inner.activate_solo(&place.id))?;
-    place.found.set((index, inner.slots[index as usize].generation));
-    Some(index)
+    let meta = Meta { client: meta.client.clone(), chain: Vec::new(), trace: meta.trace };
+    (meta != Meta::default()).then(|| Rc::new(meta))
+}
+
+/// A call that was not sent.
+#[cold]
+fn refuse(inner: &mut Inner, error: Error) -> Sent {
+    inner.answer = Answer::Err(error);
+    Sent::Failed
+}
+
+#[cold]
+fn too_late() -> Error {
+    Error::new(Code::DEADLINE_EXCEEDED, "the caller's deadline has passed; the call was not sent")
 }
 
 impl<R> Future for Call<R> {
@@ -345,20 +304,30 @@ impl<R> Future for Call<R> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let call = &mut *self;
-        let shared = Rc::clone(&call.to.caller().shared);
-        let inner = &mut *shared.inner.borrow_mut();
-        let Some((op, _)) = call.op else {
-            assert!(!std::mem::replace(&mut call.sent, true), "a call was polled after it had ended");
-            call.op = Some(call.send(inner)?);
-            if let Some((op, _)) = call.op {
-                inner.poll_op(op, cx.waker());
+        let op = match call.progress {
+            Progress::Waiting(op) => op,
+            Progress::Prepared => {
+                call.progress = Progress::Ended;
+                let body = std::mem::take(&mut call.body);
+                match call.sending().ask(body) {
+                    Sent::Answered => {
+                        let body = call.to.caller().shared.inner.borrow_mut().take_answer();
+                        return Poll::Ready((call.decode)(body));
+                    }
+                    Sent::Failed => return Poll::Ready(Err(call.to.caller().shared.inner.borrow_mut().take_error())),
+                    Sent::Waiting(op) => {
+                        call.progress = Progress::Waiting(op);
+                        op
+                    }
+                }
             }
-            return Poll::Pending;
+            Progress::Ended => panic!("a call was polled after it had ended"),
         };
-        match inner.poll_op(op, cx.waker()) {
+        let outcome = call.to.caller().shared.inner.borrow_mut().poll_op(op.0, cx.waker());
+        match outcome {
             None => Poll::Pending,
             Some(outcome) => {
-                call.op = None;
+                call.progress = Progress::Ended;
                 let Outcome::Reply(result) = outcome else { unreachable!("calls end with replies") };
                 Poll::Ready(result.and_then(call.decode))
             }
@@ -369,9 +338,10 @@ impl<R> Future for Call<R> {
 impl<R> Unpin for Call<R> {}
 
 impl<R> Drop for Call<R> {
+    #[inline]
     fn drop(&mut self) {
-        if let Some((op, generation)) = self.op {
-            self.to.caller().shared.inner.borrow_mut().cancel(op, generation);
+        if let Progress::Waiting(op) = self.progress {
+            self.to.caller().shared.inner.borrow_mut().cancel(op);
         }
     }
 }
@@ -383,12 +353,43 @@ impl<R> fmt::Debug for Call<R> {
     }
 }
 
+/// Sends all `calls` before it waits for the first; their answers in the same order. Costs less than combinators that
+/// wake each future by itself.
+///
+/// ```text
+/// let answers = all(players.iter().map(|player| player.score())).await;
+/// ```
+pub async fn all<R>(calls: impl IntoIterator<Item = Call<R>>) -> Vec<Result<R>> {
+    let mut calls: Vec<_> = calls.into_iter().map(|call| (call, None)).collect();
+    std::future::poll_fn(|cx| {
+        calls.iter_mut().for_each(|row| row.1 = ready(Pin::new(&mut row.0).poll(cx)));
+        Poll::Ready(())
+    })
+    .await;
+    let mut answers = Vec::with_capacity(calls.len());
+    for (call, answer) in calls {
+        answers.push(match answer {
+            Some(answer) => answer,
+            None => call.await,
+        });
+    }
+    answers
+}
+
+fn ready<T>(poll: Poll<T>) -> Option<T> {
+    match poll {
+        Poll::Ready(value) => Some(value),
+        Poll::Pending => None,
+    }
+}
+
 /// Awaits `call` while `entity` may serve reentrant calls that come back to it (A -> B -> A). The borrow shows where
 /// its state can change. Generated traits offer it as `self.lend(ctx, call)`.
 ///
 /// # Errors
 /// Those of the call.
 pub async fn lend<G: EntityGlue, R>(entity: &mut G::Entity, ctx: &Ctx, mut call: Call<R>) -> Result<R> {
+    ctx.begin_lending();
     loop {
         let event = std::future::poll_fn(|cx| {
             if let Poll::Ready(result) = Pin::new(&mut call).poll(cx) {

@@ -4,22 +4,24 @@ use std::cell::{Cell, OnceCell};
 use std::fmt;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bbq_wire::{Code, EntityId, Error, Key, NodeUid, Result, Time};
 
 use super::Shared;
-use super::call::{
-    Call, Caller, ClientHandle, ClientStub, ClientTarget, EntityHandle, EntityStub, ServiceHandle, ServiceStub,
+use super::answer::Reply;
+use super::call::Call;
+use super::glue::Body;
+use super::group::Group;
+use super::handle::{
+    Caller, ClientHandle, ClientStub, ClientTarget, EntityHandle, EntityStub, ServiceHandle, ServiceStub,
 };
-use super::glue::Work;
-use super::io::{
-    ClientRef, GroupChange, GroupOp, Job, Meta, Note, Opaque, Output, SessionEvent, StopReason, StoreReply,
-    StoreRequest,
-};
-use super::state::{Effect, Inner, Life, Message, NONE, Outcome, Repeat, Reply, TaskRef};
+use super::io::{ClientRef, Job, Meta, Opaque};
+use super::operation::{OpRef, Outcome};
+use super::state::{Inner, NO_TYPE, NONE};
+use super::task::TaskRef;
+use super::time::Repeat;
 use crate::cron::Cron;
 use crate::payload::Payload;
 
@@ -27,41 +29,97 @@ use crate::payload::Payload;
 pub(crate) const REDIRECTED: Code = Code(u32::MAX);
 /// Name of the timer behind `on_tick`.
 const TICK: &str = "\u{0}tick";
-/// A commit that fails for a passing reason is tried this often ..
-const COMMIT_TRIES: u32 = 6;
-/// .. with pauses that double from here.
-const COMMIT_PAUSE: Duration = Duration::from_millis(50);
 
 /// The context of one turn or service call: who calls, what time it is, and everything a handler can ask of the world.
 ///
 /// All of it works the same in a simulation: a handler that touches the outside only through its context replays
 /// from a seed.
 pub struct Ctx {
-    shared: Rc<Shared>,
-    task: TaskRef,
-    slot: u32,
-    id: Option<EntityId>,
+    pub(crate) shared: Rc<Shared>,
+    pub(crate) task: TaskRef,
+    pub(crate) slot: u32,
+    pub(crate) id: Option<EntityId>,
     deadline: Time,
     meta: Option<Rc<Meta>>,
+    /// How many more messages this turn's future may handle.
+    batch: u32,
     /// Made by the first call of the turn.
     caller: OnceCell<Rc<Caller>>,
     /// Set for the context of a reentrant call, whose answer is not the turn's.
-    reentrant: Cell<Option<Box<Reply>>>,
+    pub(crate) reentrant: Cell<Option<Box<Reply>>>,
 }
 
 impl Ctx {
-    pub(crate) fn new(
-        shared: Rc<Shared>,
-        task: TaskRef,
-        slot: u32,
-        id: Option<EntityId>,
-        deadline: Time,
-        meta: Option<Rc<Meta>>,
-    ) -> Self {
-        Self { shared, task, slot, id, deadline, meta, caller: OnceCell::new(), reentrant: Cell::new(None) }
+    /// The context of no task yet.
+    pub(crate) fn new(shared: Rc<Shared>) -> Self {
+        Self {
+            shared,
+            task: (NONE, 0),
+            slot: NONE,
+            batch: 0,
+            id: None,
+            deadline: Time::MAX,
+            meta: None,
+            caller: OnceCell::new(),
+            reentrant: Cell::new(None),
+        }
     }
 
-    fn inner<R>(&self, with: impl FnOnce(&mut Inner) -> R) -> R {
+    /// Becomes the context of a turn, in place: contexts are reused, and never moved while a turn has them.
+    #[inline]
+    pub(crate) fn begin(&mut self, task: TaskRef, slot: u32, batch: u32, deadline: Time, meta: Option<Rc<Meta>>) {
+        self.task = task;
+        self.slot = slot;
+        self.batch = batch;
+        self.deadline = deadline;
+        self.meta = meta;
+    }
+
+    /// Lets go of what belongs to a turn that has ended.
+    #[inline]
+    pub(crate) fn clear(&mut self) {
+        self.id = None;
+        self.meta = None;
+        self.caller = OnceCell::new();
+    }
+
+    /// Whether the entity may go on with the next message of its mailbox within this turn's future.
+    #[inline]
+    pub(crate) fn has_next(&self) -> bool {
+        self.batch > 0 && self.shared.inner.borrow().has_next(self.slot, self.task.0)
+    }
+
+    /// Ends this turn and begins that of the next message; only after [`Ctx::has_next`].
+    pub(crate) fn next(&mut self, result: Result<Payload>) -> (u16, Payload) {
+        let next = self.shared.inner.borrow_mut().next_message(self.task.0, result);
+        self.caller = OnceCell::new();
+        self.begin(next.task, self.slot, self.batch - 1, next.deadline, next.meta);
+        (next.method, next.body)
+    }
+
+    /// Ends this turn: the answer goes to the caller, the entity back into its slot.
+    pub(crate) fn end(self: Box<Self>, entity: Option<Body>, answer: Payload) {
+        let shared = Rc::clone(&self.shared);
+        shared.inner.borrow_mut().end_turn(self, entity, answer);
+    }
+
+    /// Ends this turn with an error.
+    #[cold]
+    pub(crate) fn fail(self: Box<Self>, entity: Option<Body>, error: Error) {
+        let shared = Rc::clone(&self.shared);
+        shared.inner.borrow_mut().end_special_turn(self, entity, Err(error));
+    }
+
+    /// The same context for a reentrant call, whose answer is not the turn's.
+    pub(crate) fn for_reentrant(&self, deadline: Time, meta: Option<Rc<Meta>>, reply: Reply) -> Self {
+        let mut ctx = Self::new(Rc::clone(&self.shared));
+        ctx.begin(self.task, self.slot, 0, deadline, meta);
+        ctx.id = self.id.clone();
+        ctx.reentrant.set(Some(Box::new(reply)));
+        ctx
+    }
+
+    pub(crate) fn inner<R>(&self, with: impl FnOnce(&mut Inner) -> R) -> R {
         with(&mut self.shared.inner.borrow_mut())
     }
 
@@ -159,7 +217,7 @@ impl Ctx {
     /// Typed access to an entity, wherever it lives; the first call brings it to life.
     #[must_use]
     pub fn entity<S: EntityStub>(&self, key: impl Into<Key>) -> S {
-        self.entity_by_id(EntityId::new(S::DESC.type_id(), key))
+        self.entity_by_id(EntityId::new(const { S::DESC.type_id() }, key))
     }
 
     /// Like [`Ctx::entity`], from a whole id. The id's type must be the stub's.
@@ -171,13 +229,13 @@ impl Ctx {
     /// Typed access to a service: this world's own instance if it has one, else one chosen by load.
     #[must_use]
     pub fn service<S: ServiceStub>(&self) -> S {
-        S::bind(ServiceHandle::new(self.caller(), None))
+        S::bind(ServiceHandle::new(self.caller(), const { S::DESC.type_id() }, None))
     }
 
     /// Typed access to a service; calls with the same `affinity` go to the same instance while it lives.
     #[must_use]
     pub fn service_for<S: ServiceStub>(&self, affinity: u64) -> S {
-        S::bind(ServiceHandle::new(self.caller(), Some(affinity)))
+        S::bind(ServiceHandle::new(self.caller(), const { S::DESC.type_id() }, Some(affinity)))
     }
 
     /// Typed access to a session: `.tell()` pushes, awaiting asks the client and waits for its answer.
@@ -192,7 +250,7 @@ impl Ctx {
         self.to_clients(ClientTarget::Session { client: client.clone(), unreliable: true })
     }
 
-    fn to_clients<S: ClientStub>(&self, to: ClientTarget) -> S {
+    pub(crate) fn to_clients<S: ClientStub>(&self, to: ClientTarget) -> S {
         S::bind(ClientHandle::new(self.caller(), to))
     }
 
@@ -204,7 +262,7 @@ impl Ctx {
             Some(id) => format!("{id}/{name}").into(),
             None => name.into(),
         };
-        Group { ctx: self, name, except: Vec::new(), unreliable: false }
+        Group::new(self, name)
     }
 
     /// Another entity (or service, or client) answers this call in our stead: `return ctx.redirect(other.say(req))`.
@@ -216,13 +274,11 @@ impl Ctx {
         let mut inner = self.shared.inner.borrow_mut();
         let reply = match self.reentrant.take() {
             Some(reply) => *reply,
-            None => inner
-                .tasks
-                .get_mut(self.task.0 as usize)
-                .map(|task| std::mem::take(&mut task.reply))
-                .unwrap_or_default(),
+            None => inner.hand_over_reply(self.task.0),
         };
-        call.forward(&mut inner, reply)?;
+        if let Err((reply, error)) = call.forward(&mut inner, reply) {
+            inner.deliver(reply, Err(error));
+        }
         Err(Error::new(REDIRECTED, "answered by another"))
     }
 
@@ -243,7 +299,7 @@ impl Ctx {
     pub async fn yield_now(&self) {
         let started = self.inner(|inner| {
             let op = inner.begin(Time::MAX)?;
-            inner.complete(op.0, op.1, Outcome::Fired);
+            inner.complete(op, Outcome::Fired);
             Ok::<_, Error>(op)
         });
         if let Ok(op) = started {
@@ -312,7 +368,7 @@ impl Ctx {
         })
     }
 
-    fn require_entity(&self) -> Result<()> {
+    pub(crate) fn require_entity(&self) -> Result<()> {
         match self.id {
             Some(_) => Ok(()),
             None => Err(Error::new(Code::FAILED_PRECONDITION, "only entities can do this, not services")),
@@ -357,228 +413,21 @@ impl Ctx {
 
     /// Runs a future in this world beside the handler, with a context of its own; nobody waits for it.
     pub fn spawn<F: Future<Output = ()> + 'static>(&self, task: impl FnOnce(Self) -> F) {
-        let mut message = Message::hook(super::glue::Hook::Save);
-        message.meta = self.meta.clone();
-        let id = self.inner(|inner| inner.new_task(NONE, u16::MAX, &mut message));
-        let ctx = Self::new(Rc::clone(&self.shared), id, NONE, None, Time::MAX, self.meta.clone());
+        let id = self.inner(|inner| inner.new_task(NO_TYPE, (NONE, 0), Reply::Nobody, self.meta.clone()));
+        let mut ctx = Self::new(Rc::clone(&self.shared));
+        ctx.begin(id, NONE, 0, Time::MAX, self.meta.clone());
         let future = task(ctx);
+        let shared = Rc::clone(&self.shared);
         self.inner(|inner| {
-            inner.tasks[id.0 as usize].turn = Some(Box::pin(async move {
+            inner.tasks[id.0].turn = Some(Box::pin(async move {
                 future.await;
-                None
+                shared.inner.borrow_mut().end_spawned(id.0);
             }));
             inner.schedule(id.0);
         });
     }
 
-    // ---- entities and sessions that watch each other ---------------------------------------------------------
-
-    /// From now on the notes of `subject` arrive at our `on_notify`, and its end at `on_gone`.
-    ///
-    /// # Errors
-    /// `FAILED_PRECONDITION` in a service.
-    pub fn watch(&self, subject: &EntityId) -> Result<()> {
-        self.set_watch(subject, true)
-    }
-
-    /// Ends [`Ctx::watch`].
-    ///
-    /// # Errors
-    /// `FAILED_PRECONDITION` in a service.
-    pub fn unwatch(&self, subject: &EntityId) -> Result<()> {
-        self.set_watch(subject, false)
-    }
-
-    fn set_watch(&self, subject: &EntityId, on: bool) -> Result<()> {
-        self.require_entity()?;
-        self.inner(|inner| {
-            let watching = &mut inner.extra(self.slot).watching;
-            watching.retain(|other| other != subject);
-            if on {
-                watching.push(subject.clone());
-            }
-            inner.set_watch(self.id(), subject, on);
-        });
-        Ok(())
-    }
-
-    /// Sends a note to every entity that watches this one.
-    ///
-    /// # Errors
-    /// `FAILED_PRECONDITION` in a service.
-    pub fn notify(&self, name: &str, body: Payload) -> Result<()> {
-        self.require_entity()?;
-        let name: Arc<str> = name.into();
-        self.inner(|inner| {
-            let Some(extra) = &inner.slots[self.slot as usize].extra else { return };
-            for watcher in extra.watchers.clone() {
-                let note = Note { from: self.id().clone(), name: Arc::clone(&name), body: body.clone() };
-                match inner.find(&watcher) {
-                    Some(index) => inner.note(index, note),
-                    None => inner.effect(self.task.0, Effect::Out(Output::Note(watcher, note))),
-                }
-            }
-        });
-        Ok(())
-    }
-
-    /// From now on `on_session` tells when this session detaches, resumes or leaves.
-    ///
-    /// # Errors
-    /// `FAILED_PRECONDITION` in a service.
-    pub fn watch_client(&self, client: &ClientRef) -> Result<()> {
-        self.set_watch_client(client, true)
-    }
-
-    /// Ends [`Ctx::watch_client`].
-    ///
-    /// # Errors
-    /// `FAILED_PRECONDITION` in a service.
-    pub fn unwatch_client(&self, client: &ClientRef) -> Result<()> {
-        self.set_watch_client(client, false)
-    }
-
-    fn set_watch_client(&self, client: &ClientRef, on: bool) -> Result<()> {
-        self.require_entity()?;
-        self.inner(|inner| {
-            let clients = &mut inner.extra(self.slot).clients;
-            let known = clients.iter().position(|other| other.session == client.session);
-            match (known, on) {
-                (None, true) => clients.push(client.clone()),
-                (Some(at), false) => {
-                    clients.swap_remove(at);
-                }
-                _ => return,
-            }
-            inner.outputs.push_back(Output::WatchClient(self.id().clone(), client.clone(), on));
-        });
-        Ok(())
-    }
-
-    /// Ends a session; the client is told why and does not come back by itself.
-    pub fn kick(&self, client: &ClientRef, message: &str) {
-        let error = Error::new(Code::KICKED, message);
-        self.inner(|inner| inner.effect(self.task.0, Effect::Out(Output::Kick(client.clone(), error))));
-    }
-
-    // ---- lifecycle and state ---------------------------------------------------------------------------------
-
-    /// Stops this entity after the turn: `on_destroy`, save, gone. The next call to it brings it back from its state.
-    ///
-    /// # Errors
-    /// `FAILED_PRECONDITION` in a service.
-    pub fn stop(&self) -> Result<()> {
-        self.require_entity()?;
-        self.inner(|inner| inner.stop(self.slot, StopReason::Requested));
-        Ok(())
-    }
-
-    /// Stores the state at the end of this turn, whatever the save policy says.
-    pub fn save(&self) {
-        if self.id.is_some() {
-            self.inner(|inner| inner.slots[self.slot as usize].save_requested = true);
-        }
-    }
-
-    pub(crate) fn save_requested(&self) -> bool {
-        self.inner(|inner| std::mem::take(&mut inner.slots[self.slot as usize].save_requested))
-    }
-
-    /// Stores the state if it differs from what is stored; waits until it is durable.
-    pub(crate) async fn commit(&self, state: Payload) -> Result<()> {
-        let bytes = state.into_bytes();
-        let hash = super::hash_bytes(&bytes);
-        let mut pause = COMMIT_PAUSE;
-        for attempt in 1.. {
-            let started = self.inner(|inner| {
-                let slot = &inner.slots[self.slot as usize];
-                if slot.saved == hash || slot.fenced {
-                    return Ok(None);
-                }
-                let (entity, token, version) = (slot.id.clone(), slot.epoch, slot.version);
-                inner.start_commit(StoreRequest::Commit { entity, token, version, state: bytes.clone() }).map(Some)
-            });
-            let Some(op) = started? else { return Ok(()) };
-            let Outcome::Store(reply) = self.wait(op).await else { continue };
-            match *reply {
-                StoreReply::Committed { version } => {
-                    self.inner(|inner| {
-                        let slot = &mut inner.slots[self.slot as usize];
-                        (slot.version, slot.saved) = (version, hash);
-                    });
-                    return Ok(());
-                }
-                StoreReply::Failed(error) if error.code == Code::UNAVAILABLE && attempt < COMMIT_TRIES => {
-                    self.sleep(pause).await;
-                    pause *= 2;
-                }
-                StoreReply::Failed(error) => {
-                    if matches!(error.code, Code::FENCED | Code::ABORTED) {
-                        self.inner(|inner| inner.slots[self.slot as usize].fenced = true);
-                    }
-                    return Err(error);
-                }
-                StoreReply::Claimed { .. } => {
-                    return Err(Error::new(Code::INTERNAL, "the Store answered a commit with a claim"));
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// The turn is over: answer the caller, let its effects go.
-    pub(crate) fn finish(&self, result: Result<Payload>) {
-        self.inner(|inner| {
-            let task = &mut inner.tasks[self.task.0 as usize];
-            let (reply, outbox) = (std::mem::take(&mut task.reply), task.outbox.take());
-            if let Some(outbox) = outbox
-                && inner.slots.get(self.slot as usize).is_none_or(|slot| !slot.fenced) {
-                outbox.into_iter().for_each(|effect| inner.run_effect(effect));
-            }
-            if let Err(error) = &result
-                && inner.slots.get(self.slot as usize).is_some_and(|slot| slot.life == Life::Activating)
-            {
-                inner.extra(self.slot).failed = Some(error.clone());
-            }
-            if !matches!(&result, Err(error) if error.code == REDIRECTED) {
-                inner.deliver(reply, result);
-            }
-        });
-    }
-
-    // ---- reentrant calls -------------------------------------------------------------------------------------
-
-    /// The next reentrant call that waits for this entity, while it lends itself.
-    pub(crate) fn take_reentrant(&self) -> Option<(Self, usize, Payload)> {
-        let message = self.inner(|inner| {
-            inner.tasks[self.task.0 as usize].lending = true;
-            inner.slots[self.slot as usize].extra.as_mut()?.reentrant.pop_front()
-        })?;
-        let Work::Call { method, body } = message.work else { return None };
-        let ctx = Self {
-            shared: Rc::clone(&self.shared),
-            task: self.task,
-            slot: self.slot,
-            id: self.id.clone(),
-            deadline: message.deadline,
-            meta: message.meta,
-            caller: OnceCell::new(),
-            reentrant: Cell::new(Some(Box::new(message.reply))),
-        };
-        Some((ctx, usize::from(method), body))
-    }
-
-    pub(crate) fn answer_reentrant(&self, result: Result<Payload>) {
-        if let Some(reply) = self.reentrant.take() {
-            self.inner(|inner| inner.deliver(*reply, result));
-        }
-    }
-
-    pub(crate) fn end_lending(&self) {
-        self.inner(|inner| inner.tasks[self.task.0 as usize].lending = false);
-    }
-
-    fn wait(&self, op: (u32, u32)) -> Wait {
+    pub(crate) fn wait(&self, op: OpRef) -> Wait {
         Wait { shared: Rc::clone(&self.shared), op: Some(op) }
     }
 }
@@ -590,9 +439,9 @@ impl fmt::Debug for Ctx {
 }
 
 /// Waits for an operation; dropped earlier, the outcome is discarded.
-struct Wait {
+pub(crate) struct Wait {
     shared: Rc<Shared>,
-    op: Option<(u32, u32)>,
+    op: Option<OpRef>,
 }
 
 impl Future for Wait {
@@ -613,84 +462,8 @@ impl Future for Wait {
 
 impl Drop for Wait {
     fn drop(&mut self) {
-        if let Some((op, generation)) = self.op {
-            self.shared.inner.borrow_mut().cancel(op, generation);
+        if let Some(op) = self.op {
+            self.shared.inner.borrow_mut().cancel(op);
         }
-    }
-}
-
-/// A set of sessions that are pushed to together. The message is encoded once.
-pub struct Group<'a> {
-    ctx: &'a Ctx,
-    name: Arc<str>,
-    except: Vec<bbq_wire::SessionId>,
-    unreliable: bool,
-}
-
-impl Group<'_> {
-    /// Adds a session; a session that is in already stays in. It leaves by itself when it ends.
-    pub fn join(&self, client: &ClientRef) {
-        self.change(GroupChange::Join(client.clone()));
-    }
-
-    /// Takes a session out.
-    pub fn leave(&self, client: &ClientRef) {
-        self.change(GroupChange::Leave(client.clone()));
-    }
-
-    /// Ends the group. Groups of an entity end with it.
-    pub fn drop_all(&self) {
-        self.change(GroupChange::Drop);
-    }
-
-    /// Members that do not get the next push.
-    #[must_use]
-    pub fn except(mut self, client: &ClientRef) -> Self {
-        self.except.push(client.session);
-        self
-    }
-
-    /// Pushes through this may be lost and are never resent.
-    #[must_use]
-    pub fn unreliable(mut self) -> Self {
-        self.unreliable = true;
-        self
-    }
-
-    /// Typed access to all members: `group.client::<ChatClientRef>().said(msg).tell()`.
-    #[must_use]
-    pub fn client<S: ClientStub>(self) -> S {
-        self.ctx.to_clients(ClientTarget::Group { group: self.name, except: self.except, unreliable: self.unreliable })
-    }
-
-    fn change(&self, change: GroupChange) {
-        let joins = matches!(change, GroupChange::Join(_));
-        self.ctx.inner(|inner| {
-            if self.ctx.id.is_some() && joins {
-                let groups = &mut inner.extra(self.ctx.slot).groups;
-                if !groups.contains(&self.name) {
-                    groups.push(Arc::clone(&self.name));
-                }
-            }
-            let op = GroupOp { group: Arc::clone(&self.name), change };
-            inner.effect(self.ctx.task.0, Effect::Out(Output::Group(op)));
-        });
-    }
-}
-
-impl fmt::Debug for Group<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Group({})", self.name)
-    }
-}
-
-/// How `on_session` events read in logs.
-impl fmt::Display for SessionEvent {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Detached => "detached",
-            Self::Resumed => "resumed",
-            Self::Left => "left",
-        })
     }
 }

@@ -121,19 +121,36 @@ pub(crate) enum Work {
     Hook(Box<Hook>),
 }
 
+impl Work {
+    pub(crate) const NOTHING: Self = Self::Call { method: 0, body: Payload::EMPTY };
+}
+
 /// An entity whose type has been forgotten.
 pub(crate) type Body = Box<dyn Any>;
 
-/// A turn, or a service call, or a spawned task. The entity comes back when a turn ends.
-pub(crate) type Turn = Pin<Box<dyn Future<Output = Option<Body>>>>;
+/// A turn, or a service call, or a spawned future. It says by its context how it ended, before it is done.
+pub(crate) type Turn = Pin<Box<dyn Future<Output = ()>>>;
+
+impl dyn AnyType {
+    /// The future that does this work.
+    #[inline]
+    pub(crate) fn turn(&self, entity: Option<Body>, ctx: Box<Ctx>, work: Work) -> Turn {
+        match work {
+            Work::Call { method, body } => self.call(entity, ctx, method, body),
+            Work::Hook(hook) => self.hook(entity, ctx, hook),
+        }
+    }
+}
 
 /// A type with its Rust type forgotten.
 pub(crate) trait AnyType {
     fn desc(&self) -> &'static ServiceDesc;
     /// Entities only.
     fn create(&self, id: &EntityId, state: Payload) -> Result<Body>;
-    /// `body` is `None` for services.
-    fn turn(&self, body: Option<Body>, ctx: Ctx, work: Work) -> Turn;
+    /// Runs a method; an entity type owns its entity meanwhile, a service has none.
+    fn call(&self, entity: Option<Body>, ctx: Box<Ctx>, method: u16, body: Payload) -> Turn;
+    /// Runs a hook.
+    fn hook(&self, entity: Option<Body>, ctx: Box<Ctx>, hook: Box<Hook>) -> Turn;
 }
 
 struct EntityTable<G>(std::marker::PhantomData<G>);
@@ -147,27 +164,63 @@ impl<G: EntityGlue> AnyType for EntityTable<G> {
         Ok(Box::new(G::create(id, state)?))
     }
 
-    fn turn(&self, body: Option<Body>, ctx: Ctx, work: Work) -> Turn {
-        let mut entity = body.and_then(|body| body.downcast::<G::Entity>().ok()).expect("the table made the body");
+    fn call(&self, entity: Option<Body>, mut ctx: Box<Ctx>, mut method: u16, mut body: Payload) -> Turn {
+        let mut entity = own::<G>(entity);
         Box::pin(async move {
-            let saves = matches!(&work, Work::Hook(hook) if matches!(**hook, Hook::Save | Hook::Destroy(_)));
-            let mut result = match work {
-                Work::Call { method, body } => G::call(&mut entity, &ctx, usize::from(method), body).await,
-                Work::Hook(hook) if matches!(*hook, Hook::Save) => Ok(Payload::EMPTY),
-                Work::Hook(hook) => G::hook(&mut entity, &ctx, *hook).await.map(Payload::unit),
-            };
-            if const { G::DESC.state.is_some() } {
-                let each_turn = matches!(G::DESC.state, Some(state) if state.save == Save::Turn);
-                if (saves || each_turn || ctx.save_requested())
-                    && let Err(error) = ctx.commit(G::state(&entity)).await
-                {
-                    result = Err(error);
+            loop {
+                let mut result = G::call(&mut entity, &ctx, usize::from(method), body).await;
+                if const { G::DESC.state.is_some() } && saves::<G>(&ctx) {
+                    result = Box::pin(save::<G>(&mut entity, &ctx, result)).await;
                 }
+                if ctx.has_next() {
+                    (method, body) = ctx.next(result);
+                    continue;
+                }
+                // By registers: results are often fresh from the handler.
+                return match result {
+                    Ok(answer) => ctx.end(Some(entity), answer),
+                    Err(error) => ctx.fail(Some(entity), error),
+                };
             }
-            ctx.finish(result);
-            Some(entity as Body)
         })
     }
+
+    fn hook(&self, entity: Option<Body>, ctx: Box<Ctx>, hook: Box<Hook>) -> Turn {
+        let mut entity = own::<G>(entity);
+        Box::pin(async move {
+            match run_hook::<G>(&mut entity, &ctx, hook).await {
+                Ok(answer) => ctx.end(Some(entity), answer),
+                Err(error) => ctx.fail(Some(entity), error),
+            }
+        })
+    }
+}
+
+fn own<G: EntityGlue>(entity: Option<Body>) -> Box<G::Entity> {
+    entity.and_then(|entity| entity.downcast().ok()).expect("the table made the entity")
+}
+
+async fn run_hook<G: EntityGlue>(entity: &mut G::Entity, ctx: &Ctx, hook: Box<Hook>) -> Result<Payload> {
+    let must_save = matches!(*hook, Hook::Save | Hook::Destroy(_));
+    let result = match *hook {
+        Hook::Save => Ok(()),
+        hook => G::hook(entity, ctx, hook).await,
+    };
+    let result = result.map(Payload::unit);
+    if const { G::DESC.state.is_some() } && (must_save || saves::<G>(ctx)) {
+        return save::<G>(entity, ctx, result).await;
+    }
+    result
+}
+
+/// Whether the state is stored at the end of this turn.
+fn saves<G: EntityGlue>(ctx: &Ctx) -> bool {
+    matches!(G::DESC.state, Some(state) if state.save == Save::Turn) || ctx.save_requested()
+}
+
+/// Stores the state; a failure is the result of the turn.
+async fn save<G: EntityGlue>(entity: &mut G::Entity, ctx: &Ctx, result: Result<Payload>) -> Result<Payload> {
+    ctx.commit(G::state(entity)).await.and(result)
 }
 
 struct ServiceTable<G: ServiceGlue>(Rc<G::Service>);
@@ -181,15 +234,23 @@ impl<G: ServiceGlue> AnyType for ServiceTable<G> {
         Err(Error::new(Code::INTERNAL, format!("{} is a service, not an entity type", G::DESC.name)))
     }
 
-    fn turn(&self, _: Option<Body>, ctx: Ctx, work: Work) -> Turn {
+    fn call(&self, _: Option<Body>, ctx: Box<Ctx>, method: u16, body: Payload) -> Turn {
         let service = Rc::clone(&self.0);
         Box::pin(async move {
-            let result = match work {
-                Work::Call { method, body } => G::call(&service, &ctx, usize::from(method), body).await,
-                Work::Hook(hook) => G::hook(&service, &ctx, *hook).await.map(Payload::unit),
-            };
-            ctx.finish(result);
-            None
+            match G::call(&service, &ctx, usize::from(method), body).await {
+                Ok(answer) => ctx.end(None, answer),
+                Err(error) => ctx.fail(None, error),
+            }
+        })
+    }
+
+    fn hook(&self, _: Option<Body>, ctx: Box<Ctx>, hook: Box<Hook>) -> Turn {
+        let service = Rc::clone(&self.0);
+        Box::pin(async move {
+            match G::hook(&service, &ctx, *hook).await {
+                Ok(()) => ctx.end(None, Payload::EMPTY),
+                Err(error) => ctx.fail(None, error),
+            }
         })
     }
 }

@@ -1,0 +1,213 @@
+//! Mailboxes: lists in one table of the world, so that an idle entity owns no queue memory.
+
+use bbq_wire::{Code, Error, Result};
+
+use super::answer::Reply;
+use super::entity::{Life, Slot};
+use super::glue::{Hook, Work};
+use super::io::Note;
+use super::state::{Inner, Message, NONE, Ready};
+
+/// The waiting messages of a world. Rows are reused where they are, so that a message is written once and read once.
+#[derive(Default)]
+pub(crate) struct Messages {
+    rows: Vec<Link>,
+    free: Vec<u32>,
+}
+
+/// A waiting message and the one behind it.
+struct Link {
+    message: Message,
+    next: u32,
+}
+
+impl Messages {
+    pub(crate) fn len(&self) -> usize {
+        self.rows.len() - self.free.len()
+    }
+
+    #[inline]
+    pub(crate) fn get(&self, link: u32) -> &Message {
+        &self.rows[link as usize].message
+    }
+
+    #[inline(always)]
+    fn insert(&mut self, message: Message, next: u32) -> u32 {
+        let Some(link) = self.free.pop() else {
+            self.rows.push(Link { message, next });
+            return self.rows.len() as u32 - 1;
+        };
+        let row = &mut self.rows[link as usize];
+        row.next = next;
+        let Message { work, reply, deadline, parent, meta } = message;
+        // By its parts, which are in registers.
+        row.message.work = work;
+        row.message.reply = reply;
+        row.message.deadline = deadline;
+        row.message.parent = parent;
+        row.message.meta = meta;
+        link
+    }
+
+    #[inline(always)]
+    fn remove(&mut self, link: u32) -> (Message, u32) {
+        let row = &mut self.rows[link as usize];
+        let message = Message {
+            work: std::mem::replace(&mut row.message.work, Work::NOTHING),
+            reply: std::mem::take(&mut row.message.reply),
+            deadline: row.message.deadline,
+            parent: row.message.parent,
+            meta: row.message.meta.take(),
+        };
+        let next = row.next;
+        self.free.push(link);
+        (message, next)
+    }
+}
+
+/// First in, first out.
+#[derive(Clone, Copy)]
+pub(crate) struct Mailbox {
+    pub(crate) head: u32,
+    tail: u32,
+    pub(crate) len: u32,
+}
+
+impl Mailbox {
+    pub(crate) const EMPTY: Self = Self { head: NONE, tail: NONE, len: 0 };
+}
+
+impl Inner {
+    /// Puts a call into a mailbox, or says why not.
+    pub(crate) fn enqueue(&mut self, index: u32, method: u16, message: Message) -> Result<(), (Message, Error)> {
+        let slot = &self.slots[index as usize];
+        if matches!(slot.life, Life::Stopping(_)) {
+            return Err((message, self.is_stopping(index)));
+        }
+        if slot.task != NONE && !matches!(message.reply, Reply::Nobody) && self.waits_for(index, &message) {
+            return self.enter_again(index, method, message);
+        }
+        if slot.mailbox.len >= self.desc(slot.kind).mailbox {
+            return Err((message, self.is_full(index)));
+        }
+        self.push(index, message);
+        Ok(())
+    }
+
+    /// Whether a message that nobody waits for may enter.
+    #[inline]
+    pub(crate) fn has_room(&mut self, index: u32) -> Result<()> {
+        let slot = &self.slots[index as usize];
+        if matches!(slot.life, Life::Stopping(_)) {
+            return Err(self.is_stopping(index));
+        }
+        if slot.mailbox.len >= self.desc(slot.kind).mailbox {
+            return Err(self.is_full(index));
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn is_stopping(&self, index: u32) -> Error {
+        let slot = &self.slots[index as usize];
+        Error::new(Code::ENTITY_STOPPED, format!("{} {} is stopping", self.desc(slot.kind).name, slot.id.key))
+    }
+
+    #[cold]
+    fn is_full(&mut self, index: u32) -> Error {
+        self.stats.busy += 1;
+        let slot = &self.slots[index as usize];
+        let desc = self.desc(slot.kind);
+        Error::new(Code::BUSY, format!("the mailbox of {} {} holds {} messages", desc.name, slot.id.key, desc.mailbox))
+    }
+
+    /// A -> B -> A: the turn of `index` waits, at some distance, for the caller of `message`.
+    fn waits_for(&self, index: u32, message: &Message) -> bool {
+        let (mut task, mut generation) = message.parent;
+        let mut meta = message.meta.as_ref();
+        while let Some(parent) = self.tasks.get(task).filter(|parent| parent.generation == generation) {
+            if parent.slot == index {
+                return true;
+            }
+            meta = parent.meta.as_ref();
+            (task, generation) = parent.parent;
+        }
+        meta.is_some_and(|meta| meta.chain.contains(&self.slots[index as usize].id))
+    }
+
+    #[cold]
+    fn enter_again(&mut self, index: u32, method: u16, message: Message) -> Result<(), (Message, Error)> {
+        let (slot_kind, task) = (self.slots[index as usize].kind, self.slots[index as usize].task);
+        let desc = self.desc(slot_kind);
+        let name = desc.methods.get(usize::from(method)).map_or("?", |method| method.name);
+        let reentrant = desc.methods.get(usize::from(method)).is_some_and(|method| method.reentrant);
+        if reentrant && self.tasks[task].lending {
+            self.extra(index).reentrant.push_back(message);
+            self.schedule(task);
+            return Ok(());
+        }
+        let why = if reentrant { "does not lend itself to the call it waits for" } else { "waits for this very call" };
+        let what = format!("{}/{name}: the entity {} {why}", desc.name, self.slots[index as usize].id.key);
+        Err((message, Error::new(Code::DEADLOCK, what)))
+    }
+
+    /// Puts a message into a mailbox whatever its length.
+    #[inline]
+    pub(crate) fn push(&mut self, index: u32, message: Message) {
+        let link = self.messages.insert(message, NONE);
+        let slot = &mut self.slots[index as usize];
+        match slot.mailbox.tail {
+            NONE => slot.mailbox.head = link,
+            tail => self.messages.rows[tail as usize].next = link,
+        }
+        slot.mailbox.tail = link;
+        slot.mailbox.len += 1;
+        if slot.is_idle() {
+            slot.queued = true;
+            self.ready.push_back(Ready::Entity(index));
+        }
+    }
+
+    pub(crate) fn push_front(&mut self, index: u32, message: Message) {
+        let mailbox = self.slots[index as usize].mailbox;
+        let link = self.messages.insert(message, mailbox.head);
+        let slot = &mut self.slots[index as usize];
+        slot.mailbox.head = link;
+        slot.mailbox.len += 1;
+        if mailbox.tail == NONE {
+            slot.mailbox.tail = link;
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn pop(&mut self, index: u32) -> Option<Message> {
+        let mailbox = &mut self.slots[index as usize].mailbox;
+        if mailbox.head == NONE {
+            return None;
+        }
+        let (message, next) = self.messages.remove(mailbox.head);
+        mailbox.head = next;
+        mailbox.len -= 1;
+        if next == NONE {
+            mailbox.tail = NONE;
+        }
+        Some(message)
+    }
+
+    /// A note for an entity here; dropped when its mailbox is full.
+    pub(crate) fn note(&mut self, index: u32, note: Note) {
+        let slot = &self.slots[index as usize];
+        if slot.mailbox.len >= self.desc(slot.kind).mailbox {
+            self.stats.notes_dropped += 1;
+        } else {
+            self.push(index, Message::hook(Hook::Notify(note)));
+        }
+    }
+}
+
+impl Slot {
+    /// Alive, and neither running nor about to.
+    pub(crate) fn is_idle(&self) -> bool {
+        !self.queued && self.task == NONE && self.body.is_some()
+    }
+}

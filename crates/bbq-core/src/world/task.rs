@@ -1,0 +1,136 @@
+//! Tasks: running turns, service calls and spawned futures.
+
+use std::rc::Rc;
+
+use bbq_wire::Time;
+
+use super::answer::Reply;
+use super::glue::{Turn, Work};
+use super::io::{Meta, Outgoing, Output};
+use super::state::{NO_TYPE, NONE};
+
+/// A task and its generation.
+pub(crate) type TaskRef = (u32, u32);
+
+/// A running turn, service call or spawned future.
+pub(crate) struct Task {
+    /// Its future, while nobody polls it.
+    pub(crate) turn: Option<Turn>,
+    /// A service call that has not begun: its future is made when it is first polled.
+    pub(crate) start: Option<Box<(Work, Time)>>,
+    /// The entity whose turn it is, or [`NONE`].
+    pub(crate) slot: u32,
+    /// The service that runs it, or [`NO_TYPE`].
+    pub(crate) service: u16,
+    pub(crate) queued: bool,
+    pub(crate) lending: bool,
+    /// Its state is stored at its end: effects wait in the outbox until then.
+    pub(crate) holds_effects: bool,
+    /// 0 while the row is free.
+    pub(crate) generation: u32,
+    /// How many operations it waits for.
+    pub(crate) operations: u32,
+    pub(crate) parent: TaskRef,
+    pub(crate) reply: Reply,
+    pub(crate) meta: Option<Rc<Meta>>,
+    pub(crate) outbox: Vec<Effect>,
+}
+
+/// A message that nobody waits for.
+pub(crate) enum Effect {
+    Tell(Outgoing, u16),
+    Out(Output),
+}
+
+impl Task {
+    const FREE: Self = Self {
+        turn: None,
+        start: None,
+        slot: NONE,
+        service: NO_TYPE,
+        queued: false,
+        lending: false,
+        holds_effects: false,
+        generation: 0,
+        operations: 0,
+        parent: (NONE, 0),
+        reply: Reply::Nobody,
+        meta: None,
+        outbox: Vec::new(),
+    };
+}
+
+/// Rows are reused where they are, the one that was freed last first: a turn writes what differs, and moves no row.
+#[derive(Default)]
+pub(crate) struct Tasks {
+    rows: Vec<Task>,
+    free: Vec<u32>,
+}
+
+impl Tasks {
+    pub(crate) fn len(&self) -> usize {
+        self.rows.len() - self.free.len()
+    }
+
+    #[inline]
+    pub(crate) fn get(&self, task: u32) -> Option<&Task> {
+        self.rows.get(task as usize).filter(|row| row.generation != 0)
+    }
+
+    #[inline]
+    pub(crate) fn get_mut(&mut self, task: u32) -> Option<&mut Task> {
+        self.rows.get_mut(task as usize).filter(|row| row.generation != 0)
+    }
+
+    /// A row in which everything else is as in [`Task::FREE`]. The generation is not 0.
+    #[inline(always)]
+    pub(crate) fn begin(&mut self, generation: u32, parent: TaskRef, meta: Option<Rc<Meta>>) -> u32 {
+        let task = self.free.pop().unwrap_or_else(|| self.grow());
+        let row = &mut self.rows[task as usize];
+        row.generation = generation;
+        row.parent = parent;
+        row.meta = meta;
+        task
+    }
+
+    #[cold]
+    fn grow(&mut self) -> u32 {
+        self.rows.push(Task::FREE);
+        self.rows.len() as u32 - 1
+    }
+
+    /// Frees a row. Its future is not in it any more, its reply and its outbox have been taken.
+    #[inline]
+    pub(crate) fn end(&mut self, task: u32) {
+        let row = &mut self.rows[task as usize];
+        debug_assert!(row.generation != 0 && row.turn.is_none() && row.start.is_none(), "a task ends once");
+        debug_assert!(row.outbox.is_empty(), "effects are not forgotten");
+        row.meta = None;
+        row.reply = Reply::Nobody;
+        (row.slot, row.service, row.generation, row.operations) = (NONE, NO_TYPE, 0, 0);
+        (row.queued, row.lending, row.holds_effects) = (false, false, false);
+        self.free.push(task);
+    }
+
+    /// Every row, to be dropped.
+    pub(crate) fn take_all(&mut self) -> Vec<Task> {
+        self.free.clear();
+        std::mem::take(&mut self.rows)
+    }
+}
+
+impl std::ops::Index<u32> for Tasks {
+    type Output = Task;
+
+    #[inline]
+    fn index(&self, task: u32) -> &Task {
+        &self.rows[task as usize]
+    }
+}
+
+impl std::ops::IndexMut<u32> for Tasks {
+    #[inline]
+    fn index_mut(&mut self, task: u32) -> &mut Task {
+        &mut self.rows[task as usize]
+    }
+}

@@ -1,0 +1,417 @@
+//! Turns: how one begins, is polled, goes on with the next message, and ends.
+//!
+//! ```text
+//!  message ──► begin_turn ──► poll ──► pending: the future waits in its task until an operation completes
+//!                 ▲                └─► ended ──► result to the caller, entity into its slot
+//!                 └── next_message: the same future takes the next call of the mailbox
+//! ```
+//! A call to an idle entity runs *at once*, on the stack of its caller, instead of being queued: no operation, no wait
+//! and no second poll of the caller, unless the turn has to wait for something itself. The order of messages stays:
+//! an entity with anything in its mailbox is not idle. [`MAX_DEPTH`] bounds the stack, [`MAX_AHEAD`] how long others
+//! that are ready are kept waiting.
+
+use std::any::Any;
+use std::cell::RefMut;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+use bbq_wire::{Code, Error, Result, Time};
+
+use super::Shared;
+use super::answer::{Answer, Reply, Sent};
+use super::ctx::Ctx;
+use super::entity::Life;
+use super::glue::{AnyType, Body, Hook, Turn, Work};
+use super::io::{Meta, StoreReply};
+use super::lifecycle::hash_bytes;
+use super::state::{Inner, Message, NO_TYPE, NONE, Ready};
+use super::task::TaskRef;
+use crate::payload::Payload;
+
+/// Most turns that stand on the stack of one another.
+const MAX_DEPTH: u32 = 16;
+/// Most turns that run at once, ahead of others that are ready.
+const MAX_AHEAD: u32 = 64;
+/// Most messages that the future of a turn handles after its first, before others that are ready.
+const MAX_BATCH: u32 = 15;
+/// Most contexts that are kept for turns to come.
+const MAX_SPARE: usize = 64;
+
+/// The next call for a turn that has just ended.
+pub(crate) struct Next {
+    pub(crate) task: TaskRef,
+    pub(crate) deadline: Time,
+    pub(crate) meta: Option<Rc<Meta>>,
+    pub(crate) method: u16,
+    pub(crate) body: Payload,
+}
+
+/// Runs until nothing is runnable.
+pub(crate) fn run(shared: &Rc<Shared>) {
+    loop {
+        let mut inner = shared.inner.borrow_mut();
+        (inner.ahead, inner.current) = (MAX_AHEAD, NONE);
+        match inner.ready.pop_front() {
+            None => return,
+            Some(Ready::Task(task)) => poll_task(shared, inner, task),
+            Some(Ready::Entity(index)) => start_turn(shared, inner, index),
+        }
+    }
+}
+
+/// Takes the next message of an idle entity and runs its turn as far as it goes.
+fn start_turn(shared: &Rc<Shared>, mut borrowed: RefMut<'_, Inner>, index: u32) {
+    let inner = &mut *borrowed;
+    let Some(slot) = inner.slots.get_mut(index as usize) else { return };
+    slot.queued = false;
+    if slot.task != NONE {
+        return;
+    }
+    if slot.body.is_none() {
+        drop(borrowed);
+        return create(shared, index, StoreReply::Claimed { version: 0, state: None });
+    }
+    let Some(message) = inner.next_work(index) else { return };
+    let Message { work, reply, deadline, parent, meta } = message;
+    let Some((task, entity, ctx)) = inner.begin_turn(shared, index, MAX_BATCH, deadline, parent, meta) else { return };
+    inner.tasks[task].reply = reply;
+    let turn = inner.table(index).turn(Some(entity), ctx, work);
+    drop(borrowed);
+    poll_turn(shared, task, turn);
+}
+
+/// Runs a call to an idle entity at once; see [`Inner::runs_at_once`]. The answer is in the world.
+#[inline(always)]
+pub(crate) fn run_at_once(
+    shared: &Rc<Shared>,
+    mut borrowed: RefMut<'_, Inner>,
+    index: u32,
+    (method, body): (u16, Payload),
+    deadline: Time,
+    parent: TaskRef,
+    meta: Option<Rc<Meta>>,
+) -> Sent {
+    let inner = &mut *borrowed;
+    let outer = inner.current;
+    let Some((task, entity, ctx)) = inner.begin_turn(shared, index, 0, deadline, parent, meta) else {
+        return Sent::Answered;
+    };
+    inner.tasks[task].reply = Reply::Here(outer, deadline);
+    let turn = inner.table(index).call(Some(entity), ctx, method, body);
+    inner.depth += 1;
+    inner.ahead = inner.ahead.saturating_sub(1);
+    drop(borrowed);
+    poll_turn(shared, task, turn);
+    let inner = &mut *shared.inner.borrow_mut();
+    inner.current = outer;
+    inner.depth -= 1;
+    match inner.answer {
+        Answer::Ok(_) => Sent::Answered,
+        Answer::Later(op) => Sent::Waiting(op),
+        Answer::Err(_) | Answer::None => Sent::Failed,
+    }
+}
+
+fn poll_task(shared: &Rc<Shared>, mut borrowed: RefMut<'_, Inner>, task: u32) {
+    let inner = &mut *borrowed;
+    let Some(row) = inner.tasks.get_mut(task) else { return };
+    row.queued = false;
+    let turn = match row.turn.take() {
+        Some(turn) => turn,
+        None => {
+            let Some(start) = row.start.take() else { return };
+            let (work, deadline) = *start;
+            let mut ctx = Box::new(Ctx::new(Rc::clone(shared)));
+            ctx.begin((task, row.generation), NONE, 0, deadline, row.meta.clone());
+            inner.types[usize::from(row.service)].table.turn(None, ctx, work)
+        }
+    };
+    inner.current = task;
+    drop(borrowed);
+    poll_turn(shared, task, turn);
+}
+
+/// Polls the turn of the current task once.
+fn poll_turn(shared: &Rc<Shared>, task: u32, mut turn: Turn) {
+    let mut context = Context::from_waker(Waker::noop());
+    let error = match catch_unwind(AssertUnwindSafe(|| turn.as_mut().poll(&mut context))) {
+        Ok(Poll::Ready(())) => return,
+        Ok(Poll::Pending) => {
+            let inner = &mut *shared.inner.borrow_mut();
+            let row = &mut inner.tasks[task];
+            if row.operations > 0 || row.queued {
+                row.turn = Some(turn);
+                return inner.answer_later(task);
+            }
+            let why = "awaited a future that the world does not drive: wrap it in ctx.external(..)";
+            Error::new(Code::INTERNAL, why)
+        }
+        Err(panic) => panicked(shared.inner.borrow().task_name(task), &*panic),
+    };
+    fail(shared, task, turn, error);
+}
+
+/// Drops a turn, and with it its entity, and tells its caller.
+#[cold]
+fn fail(shared: &Rc<Shared>, task: u32, turn: Turn, error: Error) {
+    // Dropping user values runs user code: it must not find the state borrowed, and may panic itself.
+    if catch_unwind(AssertUnwindSafe(|| drop(turn))).is_err() {
+        tracing::error!("a value panicked again while it was dropped after a panic");
+    }
+    let inner = &mut *shared.inner.borrow_mut();
+    inner.stats.panics += 1;
+    tracing::error!(%error, "a handler failed; its entity is torn down");
+    let row = &mut inner.tasks[task];
+    let (slot, service) = (row.slot, row.service);
+    let (reply, _) = (std::mem::take(&mut row.reply), std::mem::take(&mut row.outbox));
+    inner.tasks.end(task);
+    inner.give(reply, Err(error.clone()));
+    if service != NO_TYPE {
+        inner.types[usize::from(service)].running -= 1;
+    }
+    if slot != NONE {
+        inner.torn_down(slot, &error);
+    }
+}
+
+/// Makes an entity out of what the Store returned; `on_init` is its first turn.
+pub(crate) fn create(shared: &Rc<Shared>, index: u32, reply: StoreReply) {
+    let (table, id) = {
+        let inner = shared.inner.borrow();
+        let slot = &inner.slots[index as usize];
+        (Rc::clone(&inner.types[usize::from(slot.kind)].table), slot.id.clone())
+    };
+    let created = match reply {
+        StoreReply::Claimed { version, state } => {
+            // No record reads as the default state: writing that one is left out too.
+            let hash = hash_bytes(state.as_deref().unwrap_or_default());
+            let state = state.map_or(Payload::EMPTY, Payload::from_bytes);
+            catch_unwind(AssertUnwindSafe(|| table.create(&id, state)))
+                .unwrap_or_else(|panic| Err(panicked(table.desc().name, &*panic)))
+                .map(|body| (body, version, hash))
+        }
+        StoreReply::Failed(error) => Err(error),
+        StoreReply::Committed { .. } => Err(Error::new(Code::INTERNAL, "the Store answered a claim with a commit")),
+    };
+    let inner = &mut *shared.inner.borrow_mut();
+    match created {
+        Ok((body, version, hash)) => {
+            let slot = &mut inner.slots[index as usize];
+            (slot.body, slot.version, slot.saved) = (Some(body), version, hash);
+            slot.queued = true;
+            inner.push_front(index, Message::hook(Hook::Init));
+            inner.ready.push_back(Ready::Entity(index));
+        }
+        Err(error) => inner.activation_failed(index, error),
+    }
+}
+
+impl Inner {
+    /// What an idle entity does next.
+    fn next_work(&mut self, index: u32) -> Option<Message> {
+        let message = loop {
+            let slot = &mut self.slots[index as usize];
+            if let Life::Stopping(reason) = slot.life {
+                slot.destroyed = true;
+                return Some(Message::hook(Hook::Destroy(reason)));
+            }
+            let message = self.pop(index)?;
+            if message.deadline > self.now {
+                break message;
+            }
+            let why = "the deadline passed while the call waited; it was not processed";
+            self.refuse(message.reply, Error::new(Code::DEADLINE_EXCEEDED, why));
+        };
+        if let Work::Hook(hook) = &message.work {
+            match &**hook {
+                Hook::Timer(name) => self.timer_taken(index, &name.clone()),
+                Hook::Tick(_) => self.timer_taken(index, "\u{0}tick"),
+                _ => {}
+            }
+        }
+        Some(message)
+    }
+
+    /// Takes the entity out of its slot for a turn, which becomes the current task.
+    #[inline(always)]
+    fn begin_turn(
+        &mut self,
+        shared: &Rc<Shared>,
+        index: u32,
+        batch: u32,
+        deadline: Time,
+        parent: TaskRef,
+        meta: Option<Rc<Meta>>,
+    ) -> Option<(u32, Body, Box<Ctx>)> {
+        let generation = self.next_generation();
+        let slot = &mut self.slots[index as usize];
+        let entity = slot.body.take()?;
+        let mut ctx = self.spare.pop().unwrap_or_else(|| Box::new(Ctx::new(Rc::clone(shared))));
+        let task = self.tasks.begin(generation, parent, meta.clone());
+        let row = &mut self.tasks[task];
+        (row.slot, row.holds_effects) = (index, slot.holds_effects);
+        ctx.begin((task, generation), index, batch, deadline, meta);
+        ctx.id = Some(slot.id.clone());
+        slot.task = task;
+        slot.last_turn = self.now;
+        self.stats.turns += 1;
+        self.current = task;
+        Some((task, entity, ctx))
+    }
+
+    fn table(&self, index: u32) -> &(dyn AnyType + 'static) {
+        &*self.types[usize::from(self.slots[index as usize].kind)].table
+    }
+
+    /// Whether a call to this entity can run on the stack of its caller.
+    #[inline]
+    pub(crate) fn runs_at_once(&self, index: u32) -> bool {
+        let slot = &self.slots[index as usize];
+        slot.is_idle()
+            && slot.mailbox.len == 0
+            && slot.life == Life::Running
+            && self.desc(slot.kind).mailbox > 0
+            && self.depth < MAX_DEPTH
+            && (self.ready.is_empty() || self.ahead > 0)
+            && self.may_wait()
+    }
+
+    /// Whether the next message of an entity whose turn has ended is a plain call, so that the same future can take it
+    /// without the way through the slot.
+    pub(crate) fn has_next(&self, index: u32, task: u32) -> bool {
+        let slot = &self.slots[index as usize];
+        if slot.mailbox.len == 0 || slot.life != Life::Running || slot.fenced {
+            return false;
+        }
+        let next = self.messages.get(slot.mailbox.head);
+        matches!(next.work, Work::Call { .. })
+            && next.deadline > self.now
+            && !self.tasks[task].holds_effects
+            && slot.extra.as_ref().is_none_or(|extra| extra.reentrant.is_empty())
+    }
+
+    /// Ends a turn and takes the next message for its future; only after [`Inner::has_next`].
+    pub(crate) fn next_message(&mut self, task: u32, result: Result<Payload>) -> Next {
+        let generation = self.next_generation();
+        let row = &mut self.tasks[task];
+        let index = row.slot;
+        let reply = std::mem::take(&mut row.reply);
+        self.give(reply, result);
+        self.save_later(index);
+        let message = self.pop(index).expect("has_next saw a message");
+        let Work::Call { method, body } = message.work else { unreachable!("has_next saw a call") };
+        let row = &mut self.tasks[task];
+        (row.generation, row.parent, row.reply) = (generation, message.parent, message.reply);
+        row.meta.clone_from(&message.meta);
+        self.stats.turns += 1;
+        Next { task: (task, generation), deadline: message.deadline, meta: message.meta, method, body }
+    }
+
+    /// A turn or a service call is over: its answer goes to the caller, an entity back into its slot.
+    pub(crate) fn end_turn(&mut self, mut ctx: Box<Ctx>, entity: Option<Body>, answer: Payload) {
+        let (task, index) = (ctx.task.0, ctx.slot);
+        let row = &mut self.tasks[task];
+        let Some(slot) = self.slots.get_mut(index as usize) else {
+            return self.end_special_turn(ctx, entity, Ok(answer));
+        };
+        let plain = slot.life == Life::Running && !slot.saves_later && !slot.fenced && slot.extra.is_none();
+        if !plain || !row.outbox.is_empty() {
+            return self.end_special_turn(ctx, entity, Ok(answer));
+        }
+        slot.task = NONE;
+        slot.body = entity;
+        let waiting = slot.mailbox.len > 0;
+        if let Reply::Here(..) = row.reply {
+            self.answer = Answer::Ok(answer);
+        } else {
+            let reply = std::mem::take(&mut row.reply);
+            self.give(reply, Ok(answer));
+        }
+        self.tasks.end(task);
+        ctx.clear();
+        self.keep(ctx);
+        if waiting {
+            self.go_on(index);
+        }
+    }
+
+    /// Keeps a context for the next turn.
+    #[inline]
+    fn keep(&mut self, ctx: Box<Ctx>) {
+        if self.spare.len() < MAX_SPARE {
+            self.spare.push(ctx);
+        }
+    }
+
+    /// A spawned future is over.
+    pub(crate) fn end_spawned(&mut self, task: u32) {
+        self.tasks.end(task);
+    }
+
+    /// The end of a service call, or of the turn of an entity that has, or is, something out of the ordinary.
+    pub(crate) fn end_special_turn(&mut self, mut ctx: Box<Ctx>, entity: Option<Body>, result: Result<Payload>) {
+        let (task, index) = (ctx.task.0, ctx.slot);
+        ctx.clear();
+        self.keep(ctx);
+        let row = &mut self.tasks[task];
+        let (reply, outbox, service) = (std::mem::take(&mut row.reply), std::mem::take(&mut row.outbox), row.service);
+        self.tasks.end(task);
+        if index == NONE {
+            self.types[usize::from(service)].running -= 1;
+            return self.give(reply, result);
+        }
+        let slot = &mut self.slots[index as usize];
+        (slot.task, slot.body) = (NONE, entity);
+        let slot = &self.slots[index as usize];
+        let (life, fenced, destroyed) = (slot.life, slot.fenced, slot.destroyed);
+        if !fenced {
+            outbox.into_iter().for_each(|effect| self.run_effect(effect));
+        }
+        let failed = result.as_ref().err().filter(|_| life == Life::Activating).cloned();
+        self.give(reply, result);
+        // A reentrant call that came when the lending was about to end runs as a turn of its own.
+        while let Some(message) =
+            self.slots[index as usize].extra.as_mut().and_then(|extra| extra.reentrant.pop_front())
+        {
+            self.push(index, message);
+        }
+        match life {
+            Life::Activating => self.activated(index, failed),
+            Life::Stopping(_) if destroyed => return self.stopped(index),
+            _ => {}
+        }
+        if !self.slots.contains(index as usize) {
+            return;
+        }
+        if fenced {
+            self.torn_down(index, &Error::new(Code::FENCED, "a newer activation of this entity exists"));
+        } else {
+            self.go_on(index);
+        }
+    }
+
+    /// An entity that has more to do gets in line again.
+    fn go_on(&mut self, index: u32) {
+        let slot = &mut self.slots[index as usize];
+        if !slot.queued && (slot.mailbox.len > 0 || matches!(slot.life, Life::Stopping(_))) {
+            slot.queued = true;
+            self.ready.push_back(Ready::Entity(index));
+        }
+        self.save_later(index);
+    }
+
+    fn save_later(&mut self, index: u32) {
+        let slot = &self.slots[index as usize];
+        if slot.saves_later && !slot.save_armed {
+            self.arm_save(index);
+        }
+    }
+}
+
+#[cold]
+fn panicked(name: &str, panic: &(dyn Any + Send)) -> Error {
+    let text = panic.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message");
+    Error::new(Code::PANICKED, format!("{name} panicked: {text}"))
+}
