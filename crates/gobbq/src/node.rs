@@ -34,6 +34,9 @@ const LEASE: Duration = Duration::from_secs(3);
 const GATE_GRACE: Duration = Duration::from_millis(500);
 /// How long a stopping game waits for its entities to save.
 const DRAIN_LIMIT: Duration = Duration::from_secs(10);
+/// How long a drained game still sends callers elsewhere: those who have not heard yet that its entities left. A call
+/// that meets a closed door instead is one of which nobody can say whether it ran.
+const FAREWELL: Duration = Duration::from_millis(300);
 /// How long a node waits for the center at start.
 const JOIN_LIMIT: Duration = Duration::from_secs(10);
 /// Messages between gate and mesh.
@@ -275,6 +278,9 @@ impl Node {
         if let Some(game) = self.game.take() {
             if tokio::time::timeout(DRAIN_LIMIT, game.drain()).await.is_err() {
                 tracing::error!("not every entity could be saved in time");
+            }
+            if self.cluster().is_some_and(|view| view.nodes.len() > 1) {
+                tokio::time::sleep(FAREWELL).await;
             }
             // What the worlds said last is still on its way to the sockets.
             if let Some(mesh) = self.mesh() {

@@ -1,12 +1,11 @@
 //! Processes that are killed, hang, or are asked to end: what the others and the players notice.
 
-use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use bbq_client::{Code, Event, Result};
 use example_chat::chat::{JoinReply, JoinRequest, ROOM, SayReply, SayRequest};
 
-use crate::player::{Player, answered, id, is_passing, may_be_repeated, options};
+use crate::player::{Player, answered, id, options};
 use crate::runner::{Cluster, Process, soon, until};
 
 /// A lease, the grace after it, and the time that a busy machine needs to act on it.
@@ -102,94 +101,6 @@ async fn callers_of_a_killed_game_get_a_verdict_and_nobody_is_sent_there_any_mor
     for key in keys {
         assert_eq!(answered("the ledger is back", || player.place(key)).await.pid, two.pid());
     }
-}
-
-/// What became of the numbers that a bot added.
-#[derive(Default)]
-struct Account {
-    acknowledged: Vec<u64>,
-    unknown: Vec<u64>,
-    repeated: usize,
-}
-
-impl Account {
-    /// Adds the next number, and again for as long as it certainly did not arrive.
-    async fn add_one(&mut self, player: &Player, key: u64, value: u64) {
-        let done = async {
-            loop {
-                match player.add(key, value).await {
-                    Ok(_) => return self.acknowledged.push(value),
-                    Err(error) if may_be_repeated(&error) => self.repeated += 1,
-                    Err(error) if is_passing(&error) => return self.unknown.push(value),
-                    Err(error) => panic!("ledger {key}: {error}"),
-                }
-                // tidy: a bot that is told to come back later does
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-        };
-        soon("a number is added", done).await;
-    }
-
-    async fn check(&self, player: &Player, key: u64) {
-        let stored = answered("the ledger reads", || player.read(key)).await;
-        let once: BTreeSet<u64> = stored.iter().copied().collect();
-        assert_eq!(once.len(), stored.len(), "ledger {key} has a number twice: {stored:?}");
-        assert!(stored.is_sorted(), "ledger {key} is out of order: {stored:?}");
-        let lost: Vec<_> = self.acknowledged.iter().filter(|value| !once.contains(value)).collect();
-        assert!(lost.is_empty(), "ledger {key} lost {lost:?}");
-        let invented = once.iter().filter(|value| !self.acknowledged.contains(value) && !self.unknown.contains(value));
-        assert_eq!(invented.count(), 0, "ledger {key}");
-    }
-}
-
-#[tokio::test]
-async fn a_game_that_is_asked_to_end_under_load_loses_no_acknowledged_write() {
-    let (_cluster, _center, _proxy, one, two, gate) = two_games().await;
-    let mut pilots = tokio::task::JoinSet::new();
-    for number in 0..4 {
-        let pilot = Player::join(options("ws", &gate, &format!("pilot-{number}"))).await;
-        pilots.spawn(example_arena::bots::bot(pilot.client, number));
-    }
-    let (stop, stopped) = tokio::sync::watch::channel(false);
-    let mut bots = tokio::task::JoinSet::new();
-    let mut ready = Vec::new();
-    for key in 0..16 {
-        let player = Player::at(&gate, &format!("bot-{key}")).await;
-        let (warm, warmed) = tokio::sync::oneshot::channel();
-        let (mut warm, stopped) = (Some(warm), stopped.clone());
-        ready.push(warmed);
-        bots.spawn(async move {
-            let mut account = Account::default();
-            for value in 1.. {
-                account.add_one(&player, key, value).await;
-                if value == 20 {
-                    let _ = warm.take().map(|warm| warm.send(()));
-                }
-                if *stopped.borrow() {
-                    break;
-                }
-            }
-            (player, key, account)
-        });
-    }
-    for warmed in ready {
-        soon("every bot has begun", warmed).await.unwrap();
-    }
-    assert!(one.terminate().await.success(), "it ends in good order");
-    let outside = Player::at(&gate, "outside").await;
-    for key in 0..16_u64 {
-        assert_eq!(answered("the ledger has moved", || outside.place(key)).await.pid, two.pid());
-    }
-    stop.send(true).unwrap();
-    let mut unknown = Vec::new();
-    while let Some(bot) = bots.join_next().await {
-        let (player, key, account) = bot.unwrap();
-        account.check(&player, key).await;
-        println!("ledger {key}: {} stored, {} repeated", account.acknowledged.len(), account.repeated);
-        unknown.extend(account.unknown);
-    }
-    assert!(unknown.is_empty(), "an orderly end leaves nothing in doubt: {unknown:?}");
-    assert!(pilots.try_join_next().is_none(), "no pilot was thrown out");
 }
 
 #[tokio::test]

@@ -4,9 +4,13 @@ mod runner;
 
 mod player;
 
+mod load;
+
 mod shape;
 
 mod death;
+
+mod rolling;
 
 mod cuts;
 
