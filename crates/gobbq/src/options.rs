@@ -12,7 +12,7 @@ use bbq_core::mesh::Roles;
 /// Everything that a node can be told from outside. [`Options::default`] is a whole cluster in one process.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// What this process does. All of it by default.
+    /// What this process does. All of it by default; all but the center where [`Options::parse`] is told of another.
     pub roles: Roles,
     /// Processes of different clusters refuse each other.
     pub cluster: String,
@@ -85,15 +85,20 @@ impl std::error::Error for BadOption {}
 
 /// Name, variable, argument and meaning of every setting: the table behind `--help` and the documentation.
 pub const SETTINGS: &[(&str, &str, &str, &str)] = &[
-    ("--role", "BBQ_ROLE", "ROLES", "center, proxy, game, gate, or several with commas; all by default"),
+    (
+        "--role",
+        "BBQ_ROLE",
+        "ROLES",
+        "center, proxy, game, gate, or several with commas [all; with --center all others]",
+    ),
     ("--cluster", "BBQ_CLUSTER", "NAME", "processes of different clusters refuse each other [dev]"),
     ("--name", "BBQ_NAME", "NAME", "name of this node in logs and in `bbq status`"),
     ("--center", "BBQ_CENTER", "HOST:PORT", "the center to join; without it this process is its own center"),
-    ("--center-listen", "BBQ_CENTER_LISTEN", "HOST:PORT", "where the center listens [127.0.0.1:4100]"),
-    ("--listen", "BBQ_LISTEN", "HOST:PORT", "where the gate listens for clients [127.0.0.1:4000]"),
-    ("--compat-listen", "BBQ_COMPAT_LISTEN", "HOST:PORT", "where the gate serves npm gobbq-ts over WebSocket and TCP"),
-    ("--compat-kcp", "BBQ_COMPAT_KCP", "HOST:PORT", "the same over KCP: neither encryption nor credentials"),
-    ("--mesh-listen", "BBQ_MESH_LISTEN", "HOST:PORT", "where this node listens for other nodes [127.0.0.1:0]"),
+    ("--center-listen", "BBQ_CENTER_LISTEN", "IP:PORT", "where the center listens [127.0.0.1:4100]"),
+    ("--listen", "BBQ_LISTEN", "IP:PORT", "where the gate listens for clients [127.0.0.1:4000]"),
+    ("--compat-listen", "BBQ_COMPAT_LISTEN", "IP:PORT", "where the gate serves npm gobbq-ts over WebSocket and TCP"),
+    ("--compat-kcp", "BBQ_COMPAT_KCP", "IP:PORT", "the same over KCP: neither encryption nor credentials"),
+    ("--mesh-listen", "BBQ_MESH_LISTEN", "IP:PORT", "where this node listens for other nodes [127.0.0.1:0]"),
     ("--sidecar", "BBQ_SIDECAR", "PATH", "Unix socket of the proxy to go through, or to offer"),
     ("--tls-cert", "BBQ_TLS_CERT", "PEM", "certificate chain of the gate; with --tls-key"),
     ("--tls-key", "BBQ_TLS_KEY", "PEM", "private key of the gate"),
@@ -112,7 +117,7 @@ impl Options {
         variables: impl Fn(&str) -> Option<String>,
         arguments: impl IntoIterator<Item = String>,
     ) -> Result<Self, BadOption> {
-        let mut options = Self::default();
+        let mut options = Self { roles: Roles::default(), ..Self::default() };
         for (_, variable, _, _) in SETTINGS {
             if let Some(value) = variables(variable) {
                 options.set(variable, &value)?;
@@ -130,6 +135,13 @@ impl Options {
             }
             let value = value.or_else(|| arguments.next()).ok_or_else(|| bad(&name, "a value is missing"))?;
             options.set(&name, &value)?;
+        }
+        // A center of our own beside the one that we are told to join would be another cluster, without a word.
+        if options.roles == Roles::default() {
+            options.roles = match options.center {
+                None => Self::default().roles,
+                Some(_) => Roles::PROXY | Roles::GAME | Roles::GATE,
+            };
         }
         options.check()
     }
@@ -242,6 +254,14 @@ mod tests {
     fn nothing_at_all_is_a_whole_cluster() {
         let options = parse(&[]).expect("the default");
         assert!(options.roles.contains(Roles::CENTER | Roles::PROXY | Roles::GAME | Roles::GATE));
+    }
+
+    #[test]
+    fn who_is_told_of_a_center_is_none_unless_it_says_so() {
+        let joined = parse(&["--center", "10.0.0.1:4100"]).expect("is fine");
+        assert_eq!(joined.roles, Roles::PROXY | Roles::GAME | Roles::GATE);
+        let center = parse(&["--center", "10.0.0.1:4100", "--role", "center"]).expect("is fine");
+        assert_eq!(center.roles, Roles::CENTER);
     }
 
     #[test]
