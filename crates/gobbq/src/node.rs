@@ -10,7 +10,7 @@ use std::time::Duration;
 use bbq_center::{Center, CenterConfig};
 use bbq_core::control::{ClusterView, ControlError, Load, NodeInfo, Roles};
 use bbq_core::gate::MethodTable;
-use bbq_core::mesh::{Input, ToGate};
+use bbq_core::mesh::ToGate;
 use bbq_core::world::{Config as WorldConfig, Definition};
 use bbq_game::{Game, GameConfig, Queues, StoreDriver};
 use bbq_gate::{Compat, CompatConfig, Ends, Gate, GateConfig, Pages, TlsConfig, Verifier};
@@ -41,8 +41,6 @@ const FAREWELL: Duration = Duration::from_millis(300);
 const JOIN_LIMIT: Duration = Duration::from_secs(10);
 /// Messages between gate and mesh.
 const GATE_QUEUE: usize = 4096;
-/// Messages that go from the gate to the mesh at once.
-const GATE_BATCH: usize = 256;
 
 /// What an application serves.
 #[derive(Clone, Debug, Default)]
@@ -123,7 +121,7 @@ impl Node {
     /// Starts the roles of `options` and returns when everything listens and the node is known to the cluster.
     ///
     /// # Errors
-    /// An address is taken, a file cannot be used, the center cannot be reached within ten seconds.
+    /// An address is taken, a file cannot be used, no center is named, or it cannot be reached within ten seconds.
     ///
     /// # Panics
     /// Outside of a tokio runtime.
@@ -145,7 +143,7 @@ impl Node {
     }
 
     async fn join(&mut self, options: &Options, parts: &Parts) -> Result<()> {
-        let (control, store) = self.ports(options);
+        let (control, store) = self.ports(options)?;
         check_cluster(&*control, options).await?;
         let clock = Clock::start();
         let listeners = listeners(options).await?;
@@ -201,14 +199,17 @@ impl Node {
     }
 
     /// The control plane and the Store: our own center's, or those of another process.
-    fn ports(&self, options: &Options) -> (Arc<dyn ControlPlane>, Arc<dyn Store>) {
-        match (&self.center, &options.center) {
+    fn ports(&self, options: &Options) -> Result<(Arc<dyn ControlPlane>, Arc<dyn Store>)> {
+        Ok(match (&self.center, &options.center) {
             (Some(center), _) => (center.control(), center.store()),
             (None, Some(address)) => {
                 (Arc::new(CenterControl::new(address.clone())), Arc::new(CenterStore::new(address.clone())))
             }
-            (None, None) => unreachable!("Options::check refuses a node without a center"),
-        }
+            (None, None) => {
+                let what = "a process without the center role must be told where the center is";
+                return Err(Failure::new(what, "set --center, or add the role"));
+            }
+        })
     }
 
     /// Where it listens.
@@ -408,17 +409,7 @@ async fn start_gate(
     config.machine.node = me;
     config.pages = parts.pages.clone();
     config.tls = options.tls.clone().map(|(certificate, key)| TlsConfig { certificate, key });
-    let (to_mesh, mut from_gate) = mpsc::channel(GATE_QUEUE);
-    let handle = mesh.clone();
-    tokio::spawn(async move {
-        let mut batch = Vec::new();
-        while from_gate.recv_many(&mut batch, GATE_BATCH).await > 0 {
-            if handle.send_many(batch.drain(..).map(Input::Gate).collect()).await.is_err() {
-                return;
-            }
-        }
-    });
-    let ends = Ends { clock, to_mesh, from_mesh, methods: methods(membership.views()) };
+    let ends = Ends { clock, to_mesh: mesh.gate(GATE_QUEUE), from_mesh, methods: methods(membership.views()) };
     let verifier = parts.verifier.clone().unwrap_or_else(Verifier::guest);
     Gate::start(config, ends, verifier)
         .await
