@@ -34,6 +34,8 @@ const METHODS: &[MethodDesc] = &[
     MethodDesc { name: "AskMany", id: 14, ..MethodDesc::DEFAULT },
     MethodDesc { name: "LendBack", id: 15, ..MethodDesc::DEFAULT },
     MethodDesc { name: "PeekBack", id: 16, ..MethodDesc::DEFAULT },
+    MethodDesc { name: "FailAsStopped", id: 90, ..MethodDesc::DEFAULT },
+    MethodDesc { name: "TellAndAdd", id: 91, ..MethodDesc::DEFAULT },
     MethodDesc { name: "Down", id: 17, ..MethodDesc::DEFAULT },
     MethodDesc { name: "SpinOn", id: 18, ..MethodDesc::DEFAULT },
     MethodDesc { name: "AddToNext", id: 19, ..MethodDesc::DEFAULT },
@@ -106,6 +108,11 @@ impl<const K: usize> EntityGlue for Glue<K> {
             "Add" => entity.value += argument,
             "Panic" => panic!("asked to"),
             "AskOther" => return other().call("AskOther", number_of(ctx.key())).await.map(Payload::of),
+            "FailAsStopped" => return Err(Error::new(Code::ENTITY_STOPPED, "a callee of mine stopped")),
+            "TellAndAdd" => {
+                other().call("Add", 1).tell();
+                entity.value += 1;
+            }
             "LendBack" => return other().call("Peek", 0).await.map(Payload::of),
             "PeekBack" => return other().call("LendBack", number_of(ctx.key())).await.map(Payload::of),
             "LendOther" => {
@@ -693,4 +700,22 @@ fn what_a_service_asks_of_an_entity_type_as_service_is_refused() {
     }));
     assert_eq!(code(bench.reply(77).expect("answered")), Code::INVALID_ARGUMENT);
     let _ = MirrorRef::bind;
+}
+
+#[test]
+fn a_handler_that_passes_on_entity_stopped_has_run_and_is_not_tried_again() {
+    assert_eq!(code(Bench::new().ask(&COUNTER, 1, "FailAsStopped", 0)), Code::ABORTED);
+}
+
+#[test]
+fn messages_of_a_durable_turn_do_not_leave_when_its_commit_fails() {
+    let mut bench = Bench::new();
+    bench.ask(&SAVED, 1, "TellAndAdd", 2).expect("works");
+    assert_eq!(bench.ask(&SAVED, 2, "Add", 0), Ok(1));
+    bench.store_fails = 100;
+    let id = bench.send(&SAVED, 1, "TellAndAdd", 2);
+    bench.pass(10_000);
+    assert_eq!(code(bench.reply(id).expect("answered")), Code::UNAVAILABLE);
+    bench.store_fails = 0;
+    assert_eq!(bench.ask(&SAVED, 2, "Add", 0), Ok(1), "it heard nothing of the turn that failed");
 }
