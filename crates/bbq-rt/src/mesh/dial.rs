@@ -1,12 +1,14 @@
 //! Making links: again and again with growing pauses, and accepting them.
 
+use std::collections::HashMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bbq_core::mesh::View;
 use bbq_wire::NodeUid;
 use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::time::Instant;
 
 use super::link::{Identity, LinkError, Opened};
 use super::router::Event;
@@ -15,6 +17,8 @@ use super::socket::{Address, Listener, Stream};
 /// First pause after a failure; doubles up to [`LONGEST_PAUSE`]. Each is shortened by up to a half at random.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// A link that lasted this long is made again at once.
+const STEADY: Duration = Duration::from_secs(4);
 /// Links being opened to us at a time; more connections are closed at once.
 const MAX_OPENINGS: usize = 256;
 
@@ -23,11 +27,26 @@ pub(super) struct Dialer {
     pub(super) identity: Identity,
     pub(super) events: mpsc::Sender<Event>,
     pub(super) views: watch::Receiver<Arc<View>>,
+    /// When links were opened lately, and the pause if they do not last. A node that thinks us dead opens links and
+    /// closes them at once: without a pause that is thousands in a second, on both sides.
+    opened: Mutex<HashMap<NodeUid, (Instant, Duration)>>,
 }
 
 impl Dialer {
     pub(super) fn new(identity: Identity, events: mpsc::Sender<Event>, views: watch::Receiver<Arc<View>>) -> Self {
-        Self { identity, events, views }
+        Self { identity, events, views, opened: Mutex::default() }
+    }
+
+    /// How long to wait before a link to this peer is tried again: not at all, unless the last one was opened just now.
+    fn pause_before(&self, peer: NodeUid) -> Duration {
+        let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        opened.retain(|_, (at, _)| at.elapsed() < STEADY);
+        opened.get(&peer).map_or(Duration::ZERO, |(_, pause)| *pause)
+    }
+
+    fn remember_opened(&self, peer: NodeUid, waited: Duration) {
+        let pause = (waited * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE);
+        self.opened.lock().unwrap_or_else(PoisonError::into_inner).insert(peer, (Instant::now(), pause));
     }
 
     async fn attempt(&self, address: &Address, peer: Option<NodeUid>) -> Result<Opened, LinkError> {
@@ -60,7 +79,12 @@ impl Dialer {
 pub(super) async fn dial(dialer: Arc<Dialer>, peer: NodeUid, address: String) {
     let address = Address::parse(&address);
     let wanted = || dialer.views.borrow().nodes.contains_key(&peer);
+    let pause = dialer.pause_before(peer);
+    if !pause.is_zero() {
+        tokio::time::sleep(jittered(pause)).await;
+    }
     if let Some(opened) = dialer.connect(&address, Some(peer), wanted).await {
+        dialer.remember_opened(peer, pause);
         // Fails only when the router has ended.
         dialer.events.send(Event::Opened(Box::new(opened))).await.unwrap_or_default();
     }

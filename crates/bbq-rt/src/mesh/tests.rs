@@ -201,6 +201,27 @@ async fn a_broken_link_is_made_again() {
 }
 
 #[tokio::test]
+async fn a_node_that_closes_every_link_at_once_is_not_dialled_without_pauses() {
+    let (sender, views) = watch::channel(Arc::new(View::default()));
+    let one = start(Setup { number: 1, roles: GAME_AND_PROXY, listen: Vec::new(), uplink: None }, views).await;
+    let listener = Listener::bind(&Address::parse("127.0.0.1:0")).await.unwrap();
+    let address = listener.local_address().to_string();
+    let nodes = [(1, GAME_AND_PROXY, String::new(), None), (2, GAME_AND_PROXY, address, None)];
+    sender.send_replace(Arc::new(cluster(&nodes)));
+    // As a node does that was told that we are dead.
+    let mut opened = 0;
+    let refusing = async {
+        loop {
+            drop(identity(2, "test").accept(listener.accept().await.unwrap()).await.unwrap());
+            opened += 1;
+        }
+    };
+    assert!(tokio::time::timeout(Duration::from_secs(1), refusing).await.is_err());
+    assert!((2..20).contains(&opened), "{opened} links in a second");
+    one.node.shutdown().await;
+}
+
+#[tokio::test]
 async fn processes_of_a_host_share_the_links_of_its_proxy() {
     let path = temporary_path("sidecar");
     let (sender, views) = watch::channel(Arc::new(View::default()));
