@@ -71,9 +71,13 @@ impl fmt::Display for Key {
     }
 }
 
+/// For logs: clients choose keys, and one with line breaks must not look like lines of ours.
 impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
+        match self {
+            Self::Text(text) if text.chars().any(char::is_control) => fmt::Debug::fmt(text, f),
+            _ => fmt::Display::fmt(self, f),
+        }
     }
 }
 
@@ -127,7 +131,7 @@ impl EntityId {
 
 impl fmt::Debug for EntityId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:08x}/{}", self.kind, self.key)
+        write!(f, "{:08x}/{:?}", self.kind, self.key)
     }
 }
 
@@ -171,6 +175,14 @@ impl fmt::Display for SessionId {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn keys_of_clients_write_no_lines_of_their_own_into_logs() {
+        let shown = |key: &str| EntityId::new(7, key).to_string();
+        assert_eq!(shown("lobby é"), "00000007/lobby é");
+        assert_eq!(shown("\n\u{1b}[2J\0"), "00000007/\"\\n\\u{1b}[2J\\0\"");
+        assert_eq!(Key::from("a\nb").to_string(), "a\nb", "what an application reads is the key itself");
+    }
 
     #[test]
     fn hashes_are_the_published_ones_and_never_change() {
