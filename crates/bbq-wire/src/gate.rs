@@ -341,6 +341,8 @@ impl GateSession {
             Frame::Rsp(rsp) => self.on_rsp(rsp, out),
             Frame::Notify(note) => self.on_notify(note, out),
             Frame::Ack { seen } => self.acked(Some(seen)),
+            // A client that has more than this to read does not need an answer to know that we are here.
+            Frame::Ping { .. } if self.unflushed > config.max_unflushed / PONG_SHARE => Ok(()),
             Frame::Ping { nonce } => {
                 self.acknowledge(out);
                 self.control(&Frame::Pong { nonce, time_ms: config.unix_ms(now) }, out);
@@ -562,6 +564,9 @@ impl GateSession {
 /// What broke the protocol, or nothing.
 type Handled = Result<(), &'static str>;
 
+/// An answer to a PING is short, but what it takes in memory is not: with more than this part of the limit waiting, none
+/// is given. Twice what the socket may have taken without the session knowing.
+const PONG_SHARE: u32 = 16;
 /// What a message frame counts beyond its body, towards the next ACK.
 const FRAME_OVERHEAD: usize = 16;
 

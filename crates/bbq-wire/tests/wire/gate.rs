@@ -105,6 +105,16 @@ fn a_client_that_does_not_read_loses_unreliable_pushes_first_and_then_its_connec
 }
 
 #[test]
+fn a_client_that_pings_and_does_not_read_fills_no_memory() {
+    let mut gate = Gate::attached(GateConfig { max_unflushed: 160_000, ..GateConfig::default() });
+    gate.handle(Time::ZERO, GateInput::Flushed(u32::MAX));
+    let answered = (0..100_000).filter(|nonce| !gate.frame(Frame::Ping { nonce: *nonce }).is_empty()).count();
+    assert!((1..2000).contains(&answered), "{answered} answers wait");
+    gate.handle(Time::ZERO, GateInput::Flushed(u32::MAX));
+    assert!(matches!(&sent(&gate.frame(Frame::Ping { nonce: 7 }))[..], [.., Frame::Pong { nonce: 7, .. }]));
+}
+
+#[test]
 fn flushing_makes_room() {
     let mut gate = Gate::attached(GateConfig { max_unflushed: 1000, ..GateConfig::default() });
     gate.handle(Time::ZERO, GateInput::Flushed(u32::MAX));
