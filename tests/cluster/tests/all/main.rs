@@ -17,3 +17,5 @@ mod cuts;
 mod hostile;
 
 mod languages;
+
+mod night;
