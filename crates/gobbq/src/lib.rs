@@ -14,6 +14,7 @@
 pub mod options;
 mod failure;
 mod registration;
+mod busy;
 mod identity;
 mod original;
 pub mod node;

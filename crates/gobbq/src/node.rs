@@ -21,7 +21,9 @@ use bbq_rt::store::{CenterStore, Store};
 use bbq_wire::NodeUid;
 use bytes::Bytes;
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
 
+use crate::busy::Busy;
 use crate::failure::{Failure, Result};
 use crate::identity;
 use crate::options::Options;
@@ -39,6 +41,8 @@ const DRAIN_LIMIT: Duration = Duration::from_secs(10);
 const FAREWELL: Duration = Duration::from_millis(300);
 /// How long a node waits for the center at start.
 const JOIN_LIMIT: Duration = Duration::from_secs(10);
+/// Time between two measurements of the load.
+const LOAD_PERIOD: Duration = Duration::from_secs(1);
 /// Messages between gate and mesh.
 const GATE_QUEUE: usize = 4096;
 
@@ -112,9 +116,20 @@ pub struct Node {
 /// What a node has that takes part in the cluster; a center alone does not.
 #[derive(Debug)]
 struct Member {
+    load: JoinHandle<()>,
     attendance: Attendance,
     membership: Membership,
     mesh: MeshNode,
+}
+
+/// Tells the cluster how busy this process is, as long as it attends.
+async fn report_load(reports: watch::Sender<Load>) {
+    let mut busy = Busy::new();
+    while !reports.is_closed() {
+        let permille = busy.permille();
+        reports.send_modify(|load| load.permille = permille);
+        tokio::time::sleep(LOAD_PERIOD).await;
+    }
 }
 
 impl Node {
@@ -194,7 +209,8 @@ impl Node {
                 "look at the logs of the center",
             ));
         }
-        self.member = Some(Member { attendance, membership, mesh });
+        let load = tokio::spawn(report_load(attendance.reports()));
+        self.member = Some(Member { load, attendance, membership, mesh });
         Ok(())
     }
 
@@ -270,6 +286,7 @@ impl Node {
     /// Leaves the cluster in good order: clients are sent away, entities are saved and stopped, nothing is lost.
     pub async fn shutdown(mut self) {
         if let Some(member) = &self.member {
+            member.load.abort();
             member.attendance.report(Load { weight: 0, permille: 0 });
         }
         drop(self.compat.take());

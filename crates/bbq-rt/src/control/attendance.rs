@@ -70,6 +70,12 @@ impl Attendance {
         self.load.send_replace(load);
     }
 
+    /// What [`Attendance::report`] writes to, for a task that measures.
+    #[must_use]
+    pub fn reports(&self) -> watch::Sender<Load> {
+        self.load.clone()
+    }
+
     /// Where the node stands.
     #[must_use]
     pub fn standing(&self) -> watch::Receiver<Standing> {
