@@ -16,6 +16,7 @@ mod bare;
 mod ractor_actor;
 mod kameo_actor;
 mod actix_actor;
+mod gobbq;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -34,8 +35,7 @@ const LOAD: Load = Load { asks: 100_000, tells: 500_000, tell_window: 1_000, fan
 /// What the others are put beside.
 const BASE: &str = "tokio";
 
-/// Everything that is measured. gobbq's world: add `mod gobbq;` above and `gobbq::SUBJECT` here; it gets the best of
-/// the others beside it, and the aim below.
+/// Everything that is measured. gobbq gets the best of the others beside it, and the aim below.
 const SUBJECTS: &[Subject] = &[
     subject::<bare::Counter>(BASE, Threads::One),
     subject::<bare::Counter>("tokio@threads", Threads::PerCore),
@@ -44,6 +44,7 @@ const SUBJECTS: &[Subject] = &[
     subject::<kameo_actor::Counter>("kameo", Threads::One),
     subject::<kameo_actor::Counter>("kameo@threads", Threads::PerCore),
     subject::<actix_actor::Counter>("actix", Threads::One),
+    gobbq::SUBJECT,
 ];
 
 /// One benchmark.

@@ -49,6 +49,14 @@ pub struct Ctx {
     pub(crate) reentrant: Cell<Option<Box<Reply>>>,
 }
 
+/// What a turn's future does after a message.
+pub(crate) enum Step {
+    /// The next call.
+    Next(u16, Payload),
+    /// It ends, with the answer to its last message.
+    Last(Payload),
+}
+
 impl Ctx {
     /// The context of no task yet.
     pub(crate) fn new(shared: Rc<Shared>) -> Self {
@@ -83,18 +91,20 @@ impl Ctx {
         self.caller = OnceCell::new();
     }
 
-    /// Whether the entity may go on with the next message of its mailbox within this turn's future.
+    /// Goes on with the next message of the mailbox within this turn's future, if it may.
     #[inline]
-    pub(crate) fn has_next(&self) -> bool {
-        self.batch > 0 && self.shared.inner.borrow().has_next(self.slot, self.task.0)
+    pub(crate) fn next(&mut self, answer: Payload) -> Step {
+        if self.batch == 0 { Step::Last(answer) } else { self.go_on(answer) }
     }
 
-    /// Ends this turn and begins that of the next message; only after [`Ctx::has_next`].
-    pub(crate) fn next(&mut self, result: Result<Payload>) -> (u16, Payload) {
-        let next = self.shared.inner.borrow_mut().next_message(self.task.0, result);
+    fn go_on(&mut self, answer: Payload) -> Step {
+        let next = match self.shared.inner.borrow_mut().next_message(self.slot, self.task.0, answer) {
+            Ok(next) => next,
+            Err(answer) => return Step::Last(answer),
+        };
         self.caller = OnceCell::new();
         self.begin(next.task, self.slot, self.batch - 1, next.deadline, next.meta);
-        (next.method, next.body)
+        Step::Next(next.method, next.body)
     }
 
     /// Ends this turn: the answer goes to the caller, the entity back into its slot.

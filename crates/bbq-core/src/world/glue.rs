@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bbq_wire::{Code, EntityId, Error, Result};
 
-use super::ctx::Ctx;
+use super::ctx::{Ctx, Step};
 use super::io::{ClientRef, Note, SessionEvent, StopReason};
 use crate::desc::{Save, ServiceDesc};
 use crate::payload::Payload;
@@ -172,15 +172,14 @@ impl<G: EntityGlue> AnyType for EntityTable<G> {
                 if const { G::DESC.state.is_some() } && saves::<G>(&ctx) {
                     result = Box::pin(save::<G>(&mut entity, &ctx, result)).await;
                 }
-                if ctx.has_next() {
-                    (method, body) = ctx.next(result);
-                    continue;
+                // Answers travel by registers: they are often fresh from the handler.
+                match result {
+                    Ok(answer) => match ctx.next(answer) {
+                        Step::Next(next, message) => (method, body) = (next, message),
+                        Step::Last(answer) => return ctx.end(Some(entity), answer),
+                    },
+                    Err(error) => return ctx.fail(Some(entity), error),
                 }
-                // By registers: results are often fresh from the handler.
-                return match result {
-                    Ok(answer) => ctx.end(Some(entity), answer),
-                    Err(error) => ctx.fail(Some(entity), error),
-                };
             }
         })
     }

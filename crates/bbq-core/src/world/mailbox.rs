@@ -1,6 +1,6 @@
 //! Mailboxes: lists in one table of the world, so that an idle entity owns no queue memory.
 
-use bbq_wire::{Code, Error, Result};
+use bbq_wire::{Code, Error, Result, Time};
 
 use super::answer::Reply;
 use super::entity::{Life, Slot};
@@ -26,27 +26,32 @@ impl Messages {
         self.rows.len() - self.free.len()
     }
 
+    /// Whether this message is a call whose deadline is after `now`.
     #[inline]
-    pub(crate) fn get(&self, link: u32) -> &Message {
-        &self.rows[link as usize].message
+    pub(crate) fn is_call_before(&self, link: u32, now: Time) -> bool {
+        let message = &self.rows[link as usize].message;
+        message.deadline > now && matches!(message.work, Work::Call { .. })
     }
 
     #[inline(always)]
     fn insert(&mut self, message: Message, next: u32) -> u32 {
-        let Some(link) = self.free.pop() else {
-            self.rows.push(Link { message, next });
-            return self.rows.len() as u32 - 1;
-        };
+        let Some(link) = self.free.pop() else { return self.grow(Link { message, next }) };
         let row = &mut self.rows[link as usize];
         row.next = next;
+        // By its parts, which are in registers. A free row holds nothing that needs to be dropped.
         let Message { work, reply, deadline, parent, meta } = message;
-        // By its parts, which are in registers.
-        row.message.work = work;
+        std::mem::forget(std::mem::replace(&mut row.message.work, work));
         row.message.reply = reply;
         row.message.deadline = deadline;
         row.message.parent = parent;
-        row.message.meta = meta;
+        std::mem::forget(std::mem::replace(&mut row.message.meta, meta));
         link
+    }
+
+    #[cold]
+    fn grow(&mut self, link: Link) -> u32 {
+        self.rows.push(link);
+        self.rows.len() as u32 - 1
     }
 
     #[inline(always)]
@@ -59,9 +64,8 @@ impl Messages {
             parent: row.message.parent,
             meta: row.message.meta.take(),
         };
-        let next = row.next;
         self.free.push(link);
-        (message, next)
+        (message, row.next)
     }
 }
 
@@ -75,6 +79,18 @@ pub(crate) struct Mailbox {
 
 impl Mailbox {
     pub(crate) const EMPTY: Self = Self { head: NONE, tail: NONE, len: 0 };
+
+    /// Takes the first message of a mailbox that is not empty.
+    #[inline(always)]
+    pub(crate) fn pop(&mut self, messages: &mut Messages) -> Message {
+        let (message, next) = messages.remove(self.head);
+        self.head = next;
+        self.len -= 1;
+        if next == NONE {
+            self.tail = NONE;
+        }
+        message
+    }
 }
 
 impl Inner {
@@ -152,7 +168,7 @@ impl Inner {
     }
 
     /// Puts a message into a mailbox whatever its length.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn push(&mut self, index: u32, message: Message) {
         let link = self.messages.insert(message, NONE);
         let slot = &mut self.slots[index as usize];
@@ -179,19 +195,9 @@ impl Inner {
         }
     }
 
-    #[inline(always)]
     pub(crate) fn pop(&mut self, index: u32) -> Option<Message> {
         let mailbox = &mut self.slots[index as usize].mailbox;
-        if mailbox.head == NONE {
-            return None;
-        }
-        let (message, next) = self.messages.remove(mailbox.head);
-        mailbox.head = next;
-        mailbox.len -= 1;
-        if next == NONE {
-            mailbox.tail = NONE;
-        }
-        Some(message)
+        (mailbox.len > 0).then(|| mailbox.pop(&mut self.messages))
     }
 
     /// A note for an entity here; dropped when its mailbox is full.

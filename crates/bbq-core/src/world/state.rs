@@ -314,14 +314,8 @@ impl Inner {
     pub(crate) fn tell_here(&mut self, index: u32, method: u16, body: Payload, deadline: Time, meta: Option<Rc<Meta>>) {
         match self.has_room(index) {
             Ok(()) => {
-                let message = Message {
-                    work: Work::Call { method, body },
-                    reply: Reply::Nobody,
-                    deadline,
-                    parent: (NONE, 0),
-                    meta,
-                };
-                self.push(index, message);
+                let work = Work::Call { method, body };
+                self.push(index, Message { work, reply: Reply::Nobody, deadline, parent: (NONE, 0), meta });
             }
             Err(error) => undelivered(&error),
         }

@@ -19,7 +19,7 @@ use std::task::{Context, Poll, Waker};
 use bbq_wire::{Code, Error, Result, Time};
 
 use super::Shared;
-use super::answer::{Answer, Reply, Sent, passed_on};
+use super::answer::{Answer, Reply, Sent};
 use super::ctx::Ctx;
 use super::entity::Life;
 use super::glue::{AnyType, Body, Hook, Turn, Work};
@@ -277,35 +277,37 @@ impl Inner {
             && self.may_wait()
     }
 
-    /// Whether the next message of an entity whose turn has ended is a plain call, so that the same future can take it
-    /// without the way through the slot.
-    pub(crate) fn has_next(&self, index: u32, task: u32) -> bool {
-        let slot = &self.slots[index as usize];
-        if slot.mailbox.len == 0 || slot.life != Life::Running || slot.fenced {
-            return false;
+    /// A turn has ended. When the next message of its entity is a plain call, the same future takes it, without the way
+    /// through the slot; otherwise the answer comes back, and the turn is over.
+    #[inline(always)]
+    pub(crate) fn next_message(&mut self, index: u32, task: u32, answer: Payload) -> Result<Next, Payload> {
+        let slot = &mut self.slots[index as usize];
+        let row = &mut self.tasks[task];
+        let plain = slot.life == Life::Running
+            && slot.mailbox.len > 0
+            && !slot.fenced
+            && !slot.holds_effects
+            && slot.extra.as_ref().is_none_or(|extra| extra.reentrant.is_empty());
+        if !plain || !self.messages.is_call_before(slot.mailbox.head, self.now) {
+            return Err(answer);
         }
-        let next = self.messages.get(slot.mailbox.head);
-        matches!(next.work, Work::Call { .. })
-            && next.deadline > self.now
-            && !self.tasks[task].holds_effects
-            && slot.extra.as_ref().is_none_or(|extra| extra.reentrant.is_empty())
-    }
-
-    /// Ends a turn and takes the next message for its future; only after [`Inner::has_next`].
-    pub(crate) fn next_message(&mut self, task: u32, result: Result<Payload>) -> Next {
-        let generation = self.next_generation();
-        let row = &mut self.tasks[task];
-        let index = row.slot;
-        let reply = std::mem::take(&mut row.reply);
-        self.give(reply, result.map_err(passed_on));
-        self.save_later(index);
-        let message = self.pop(index).expect("has_next saw a message");
-        let Work::Call { method, body } = message.work else { unreachable!("has_next saw a call") };
-        let row = &mut self.tasks[task];
-        (row.generation, row.parent, row.reply) = (generation, message.parent, message.reply);
+        slot.last_turn = self.now;
+        let to_save = slot.saves_later && !slot.save_armed;
+        let message = slot.mailbox.pop(&mut self.messages);
+        let Work::Call { method, body } = message.work else { unreachable!("it is a call") };
+        let reply = std::mem::replace(&mut row.reply, message.reply);
+        row.parent = message.parent;
         row.meta.clone_from(&message.meta);
+        let generation = self.next_generation();
+        self.tasks[task].generation = generation;
         self.stats.turns += 1;
-        Next { task: (task, generation), deadline: message.deadline, meta: message.meta, method, body }
+        if !matches!(reply, Reply::Nobody) {
+            self.give(reply, Ok(answer));
+        }
+        if to_save {
+            self.arm_save(index);
+        }
+        Ok(Next { task: (task, generation), deadline: message.deadline, meta: message.meta, method, body })
     }
 
     /// A turn or a service call is over: its answer goes to the caller, an entity back into its slot.
@@ -354,7 +356,6 @@ impl Inner {
         let (task, index) = (ctx.task.0, ctx.slot);
         ctx.clear();
         self.keep(ctx);
-        let result = result.map_err(passed_on);
         let row = &mut self.tasks[task];
         let (reply, outbox, service) = (std::mem::take(&mut row.reply), std::mem::take(&mut row.outbox), row.service);
         self.tasks.end(task);
@@ -364,8 +365,9 @@ impl Inner {
         }
         let slot = &mut self.slots[index as usize];
         (slot.task, slot.body) = (NONE, entity);
+        let slot = &self.slots[index as usize];
         let (life, fenced, destroyed) = (slot.life, slot.fenced, slot.destroyed);
-        if !std::mem::take(&mut slot.unsaved) {
+        if !fenced {
             outbox.into_iter().for_each(|effect| self.run_effect(effect));
         }
         let failed = result.as_ref().err().filter(|_| life == Life::Activating).cloned();
@@ -398,11 +400,6 @@ impl Inner {
             slot.queued = true;
             self.ready.push_back(Ready::Entity(index));
         }
-        self.save_later(index);
-    }
-
-    fn save_later(&mut self, index: u32) {
-        let slot = &self.slots[index as usize];
         if slot.saves_later && !slot.save_armed {
             self.arm_save(index);
         }
