@@ -132,6 +132,15 @@ impl Inner {
     }
 }
 
+/// `ENTITY_STOPPED` tells the mesh that a call was not processed, so that it is tried elsewhere. A handler that passes
+/// on such an error of a call of its own has run.
+pub(crate) fn passed_on(error: Error) -> Error {
+    match error.code {
+        Code::ENTITY_STOPPED => Error { code: Code::ABORTED, ..error },
+        _ => error,
+    }
+}
+
 #[cold]
 pub(crate) fn undelivered(error: &Error) {
     tracing::debug!(%error, "a one-way message failed");

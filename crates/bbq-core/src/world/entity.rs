@@ -46,6 +46,8 @@ pub(crate) struct Slot {
     pub(crate) destroyed: bool,
     /// The Store refused our token: nothing may be written any more.
     pub(crate) fenced: bool,
+    /// The commit of this turn failed: its effects do not leave.
+    pub(crate) unsaved: bool,
     pub(crate) generation: u32,
     pub(crate) task: u32,
     pub(crate) mailbox: Mailbox,
@@ -143,6 +145,7 @@ impl Inner {
             save_requested: false,
             destroyed: false,
             fenced: false,
+            unsaved: false,
             generation,
             task: NONE,
             mailbox: Mailbox::EMPTY,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bbq_wire::{Code, EntityId, Error, Result};
 
+use super::answer::passed_on;
 use super::ctx::Ctx;
 use super::glue::Work;
 use super::io::{ClientRef, Note, Output, StopReason, StoreReply, StoreRequest};
@@ -160,9 +161,12 @@ impl Ctx {
                     pause *= 2;
                 }
                 StoreReply::Failed(error) => {
-                    if matches!(error.code, Code::FENCED | Code::ABORTED) {
-                        self.inner(|inner| inner.slots[self.slot as usize].fenced = true);
-                    }
+                    let (id, fenced) = (self.id(), matches!(error.code, Code::FENCED | Code::ABORTED));
+                    tracing::error!(entity = %id, %error, "the state could not be stored");
+                    self.inner(|inner| {
+                        let slot = &mut inner.slots[self.slot as usize];
+                        (slot.unsaved, slot.fenced) = (true, slot.fenced || fenced);
+                    });
                     return Err(error);
                 }
                 StoreReply::Claimed { .. } => {
@@ -190,6 +194,7 @@ impl Ctx {
 
     pub(crate) fn answer_reentrant(&self, result: Result<Payload>) {
         if let Some(reply) = self.reentrant.take() {
+            let result = result.map_err(passed_on);
             self.inner(|inner| inner.deliver(*reply, result));
         }
     }

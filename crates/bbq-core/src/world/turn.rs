@@ -19,7 +19,7 @@ use std::task::{Context, Poll, Waker};
 use bbq_wire::{Code, Error, Result, Time};
 
 use super::Shared;
-use super::answer::{Answer, Reply, Sent};
+use super::answer::{Answer, Reply, Sent, passed_on};
 use super::ctx::Ctx;
 use super::entity::Life;
 use super::glue::{AnyType, Body, Hook, Turn, Work};
@@ -356,6 +356,7 @@ impl Inner {
         let (task, index) = (ctx.task.0, ctx.slot);
         ctx.clear();
         self.keep(ctx);
+        let result = result.map_err(passed_on);
         let row = &mut self.tasks[task];
         let (reply, outbox, service) = (std::mem::take(&mut row.reply), std::mem::take(&mut row.outbox), row.service);
         self.tasks.end(task);
@@ -365,9 +366,8 @@ impl Inner {
         }
         let slot = &mut self.slots[index as usize];
         (slot.task, slot.body) = (NONE, entity);
-        let slot = &self.slots[index as usize];
         let (life, fenced, destroyed) = (slot.life, slot.fenced, slot.destroyed);
-        if !fenced {
+        if !std::mem::take(&mut slot.unsaved) {
             outbox.into_iter().for_each(|effect| self.run_effect(effect));
         }
         let failed = result.as_ref().err().filter(|_| life == Life::Activating).cloned();
