@@ -185,14 +185,19 @@ impl Options {
     }
 
     fn check(self) -> Result<Self, BadOption> {
-        let only_center = |roles: Roles| roles.contains(Roles::CENTER);
-        if self.center.is_none() && !only_center(self.roles) {
+        if self.center.is_none() && !self.roles.contains(Roles::CENTER) {
             return Err(bad("--center", "a process without the center role must be told where the center is"));
         }
         if let Some((cert, key)) = &self.tls
             && (cert.as_os_str().is_empty() || key.as_os_str().is_empty())
         {
             return Err(bad("--tls-cert", "--tls-cert and --tls-key go together"));
+        }
+        if self.mesh_listen.ip().is_unspecified() {
+            return Err(bad(
+                "--mesh-listen",
+                "other nodes are told this address: name one at which they reach this machine",
+            ));
         }
         Ok(self)
     }
@@ -295,6 +300,7 @@ mod tests {
             (&["--listen", "4000"], "not an address"),
             (&["--for", "soon"], "not a duration"),
             (&["--tls-cert", "a.pem"], "go together"),
+            (&["--mesh-listen", "0.0.0.0:7000"], "reach this machine"),
         ] {
             let error = parse(arguments).expect_err("a mistake").to_string();
             assert!(error.contains(words), "{error}");
