@@ -78,6 +78,9 @@ codes! {
     NOT_RUNNING "BBQ-0042" "Nobody serves that"
         "No live node of the cluster has the game role, or none of them serves the type. `bbq status` lists nodes and \
          what they serve.";
+    NODE_OVER "BBQ-0043" "A node cannot go on"
+        "The cluster declared it dead, because it hung or was cut off for longer than its lease, or because a newer \
+         process has its name. Or its center can no longer write its files. What it still did was fenced; start it again.";
     NO_TYPE "BBQ-0050" "No such service or entity type"
         "The name is that of a `service` in a proto file, `Room` or `chat.Room`. The nodes of the cluster say what they \
          serve; the message lists the names.";

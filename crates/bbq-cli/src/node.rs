@@ -21,6 +21,12 @@ pub(crate) async fn start(options: &Options, parts: Parts) -> Result<Node> {
     })
 }
 
+/// Waits until a node cannot go on.
+pub(crate) async fn over(node: &Node) -> Failure {
+    let why = node.failed().await;
+    Failure::new(Code::NODE_OVER, why.what()).fix(why.fix())
+}
+
 /// Writes JSON for whoever waits until everything listens. It appears all at once.
 pub(crate) fn write_ready_file(path: &Path, value: &serde_json::Value) -> Result<()> {
     let mut scratch = path.as_os_str().to_owned();

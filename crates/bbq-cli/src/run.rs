@@ -36,9 +36,12 @@ async fn here(options: &Options, parts: Parts) -> Result<()> {
     if let Some(path) = &options.ready_file {
         node::write_ready_file(path, &node::addresses(&node))?;
     }
-    end.wait().await;
+    let ended = tokio::select! {
+        () = end.wait() => Ok(()),
+        failure = node::over(&node) => Err(failure),
+    };
     node.shutdown().await;
-    Ok(())
+    ended
 }
 
 /// Builds the project; then its program takes our place, with the same settings.

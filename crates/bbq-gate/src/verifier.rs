@@ -50,6 +50,10 @@ impl fmt::Debug for Verifier {
 }
 
 fn guest(request: &AuthRequest) -> Result<Verified> {
+    if request.scheme != "guest" {
+        let why = format!("this gate knows guests only, not `{}`", request.scheme.escape_debug());
+        return Err(Error::new(Code::UNAUTHENTICATED, why));
+    }
     match std::str::from_utf8(&request.token) {
         Ok(account) if !account.is_empty() => Ok(Verified::account(account)),
         _ => Err(Error::new(Code::UNAUTHENTICATED, "a guest's token is its account")),

@@ -115,7 +115,7 @@ impl Gate {
             return Err(Error::new(Code::PERMISSION_DENIED, "not for clients"));
         }
         if method.max_bytes > 0 && request.body.len() > method.max_bytes as usize {
-            return Err(Error::new(Code::RESOURCE_EXHAUSTED, "the body is larger than the method allows"));
+            return Err(Error::new(Code::INVALID_ARGUMENT, "the body is larger than the method allows"));
         }
         if let Some(quota) = method.rate {
             within(session.method_quota(method.id).admit(now, quota), "this method is called too often")?;

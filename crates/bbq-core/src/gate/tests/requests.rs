@@ -39,7 +39,7 @@ fn what_a_client_may_not_call_never_reaches_the_mesh() {
         (4711, 0, Code::UNIMPLEMENTED),
         (SAID, 0, Code::UNIMPLEMENTED),
         (HIDDEN, 0, Code::PERMISSION_DENIED),
-        (SMALL, 11, Code::RESOURCE_EXHAUSTED),
+        (SMALL, 11, Code::INVALID_ARGUMENT),
     ];
     for (method, len, code) in cases {
         harness.request(&mut ann, Req { method, body: vec![0; len].into(), ..Req::default() });
