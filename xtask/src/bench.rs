@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: runs `bench/peers`, prints one line per measure, and keeps `docs/benchmarks.md`.
+//! `cargo xtask bench`: runs the programs in `bench`, prints one line per measure, and keeps `docs/benchmarks.md`.
 //!
 //! Every benchmark owns one section of that file, between two markers; everything else in it is written by people.
 
@@ -11,10 +11,13 @@ use serde_json::Value;
 
 use crate::project::{Project, read, stdout, write};
 
-const MANIFEST: &str = "bench/peers/Cargo.toml";
 const PAGE: &str = "docs/benchmarks.md";
 
-/// One line of `bench/peers`: `group/subject`, beside another subject of the same group where there is one.
+/// The programs, and the benchmarks that each of them has.
+const PROGRAMS: &[(&str, &[&str])] =
+    &[("bench/peers", &["ask", "tell", "fan"]), ("bench/gate", &["echo", "memory", "broadcast"])];
+
+/// One line of a program: `group/subject`, beside another subject of the same group where there is one.
 #[derive(Debug, Clone, PartialEq)]
 struct Measure {
     name: String,
@@ -38,18 +41,16 @@ struct Origin {
 ///
 /// `false` when a measure misses its aim.
 pub(crate) fn run(project: &Project, name: Option<&str>, json: bool) -> Result<bool> {
-    let mut arguments = vec!["run", "--release", "--manifest-path", MANIFEST, "--"];
-    arguments.extend(name);
-    arguments.push("--json");
-    let text = stdout(project.command("cargo", &arguments).stdin(Stdio::null()))?;
-    let value: Value = serde_json::from_str(&text).context("bench/peers did not write JSON")?;
-    let measures = value.as_array().context("bench/peers did not write an array")?;
-    let measures = measures.iter().map(parse).collect::<Result<Vec<_>>>()?;
+    let mut rows = Vec::new();
+    for program in programs(name)? {
+        rows.extend(measure(project, program, name)?);
+    }
+    let measures = rows.iter().map(parse).collect::<Result<Vec<_>>>()?;
     if measures.is_empty() {
         bail!("nothing was measured");
     }
     if json {
-        println!("{}", text.trim());
+        println!("{}", Value::Array(rows));
     } else {
         measures.iter().for_each(|measure| println!("{}", line(measure)));
     }
@@ -57,6 +58,28 @@ pub(crate) fn run(project: &Project, name: Option<&str>, json: bool) -> Result<b
     write(&project.path(PAGE), &updated(&page, &measures, &origin(project)))?;
     eprintln!("wrote {PAGE}");
     Ok(measures.iter().all(|measure| measure.holds != Some(false)))
+}
+
+/// Directories of the programs that have this benchmark; all without a name.
+fn programs(name: Option<&str>) -> Result<Vec<&'static str>> {
+    let has = |names: &[&str]| name.is_none_or(|name| names.contains(&name));
+    let chosen: Vec<_> = PROGRAMS.iter().filter(|(_, names)| has(names)).map(|(directory, _)| *directory).collect();
+    if chosen.is_empty() {
+        let known: Vec<&str> = PROGRAMS.iter().flat_map(|(_, names)| names.iter().copied()).collect();
+        bail!("there is no such benchmark; there are: {}", known.join(", "));
+    }
+    Ok(chosen)
+}
+
+/// What one program says.
+fn measure(project: &Project, program: &str, name: Option<&str>) -> Result<Vec<Value>> {
+    let manifest = format!("{program}/Cargo.toml");
+    let mut arguments = vec!["run", "--release", "--manifest-path", &*manifest, "--"];
+    arguments.extend(name);
+    arguments.push("--json");
+    let text = stdout(project.command("cargo", &arguments).stdin(Stdio::null()))?;
+    let value: Value = serde_json::from_str(&text).with_context(|| format!("{program} did not write JSON"))?;
+    Ok(value.as_array().with_context(|| format!("{program} did not write an array"))?.clone())
 }
 
 fn parse(value: &Value) -> Result<Measure> {
@@ -199,6 +222,14 @@ mod tests {
             bad.as_object_mut().unwrap().remove(key);
             assert!(parse(&bad).is_err(), "without {key}");
         }
+    }
+
+    #[test]
+    fn a_benchmark_belongs_to_one_program() {
+        assert_eq!(programs(Some("fan")).unwrap(), ["bench/peers"]);
+        assert_eq!(programs(Some("echo")).unwrap(), ["bench/gate"]);
+        assert_eq!(programs(None).unwrap().len(), PROGRAMS.len());
+        assert!(programs(Some("ech")).is_err());
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::{deny, fuzz, tests_of_everything, tidy};
 const FUZZ_SECONDS: u64 = 30;
 
 /// Workspaces of their own, which are formatted as well.
-const APART: &[&str] = &["bench/peers/Cargo.toml", "fuzz/Cargo.toml"];
+const APART: &[&str] = &["bench/gate/Cargo.toml", "bench/peers/Cargo.toml", "fuzz/Cargo.toml"];
 
 /// What `cargo fmt` does here. Modules stand in reading order, so they are not sorted.
 const FMT: &[&str] = &["--check", "--", "--config", "reorder_modules=false"];
