@@ -11,6 +11,7 @@
 mod errands;
 
 use std::fmt;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -182,6 +183,7 @@ impl WorldThread {
         let mut world = World::new(self.config.clone(), &self.definitions);
         let mut inputs = vec![Input::Tick];
         let mut next_snapshot = Time::ZERO;
+        let mut alarm = pin!(tokio::time::sleep_until(Instant::now()));
         loop {
             let now = self.clock.now();
             for input in inputs.drain(..) {
@@ -196,11 +198,14 @@ impl WorldThread {
             }
             let until = world.deadline().map_or(next_snapshot, |deadline| deadline.min(next_snapshot));
             let until = Instant::from_std(self.clock.instant(until));
+            if until != alarm.deadline() {
+                alarm.as_mut().reset(until);
+            }
             tokio::select! {
                 biased;
                 _ = self.stop.wait_for(|stop| *stop) => return,
                 count = self.receiver.recv_many(&mut inputs, BATCH) => if count == 0 { return },
-                () = tokio::time::sleep_until(until) => inputs.push(Input::Tick),
+                () = &mut alarm => inputs.push(Input::Tick),
             }
         }
     }

@@ -29,6 +29,8 @@ use crate::websocket::{self, Decoder, Event, MAX_HEADER};
 const LINGER: Duration = Duration::from_secs(2);
 /// Most pieces of memory per write.
 const MAX_PIECES: usize = 64;
+/// Pieces that are no longer together are written as one.
+const JOIN_BYTES: usize = 4096;
 /// Payload after which a WebSocket message is full.
 const MESSAGE_BYTES: usize = 32 * 1024;
 /// The machine is told at once when so many bytes were flushed; otherwise with the next frames that it sends.
@@ -362,18 +364,24 @@ impl Writer {
 
     fn poll_write_once(&mut self, context: &mut Context<'_>) -> Poll<std::io::Result<usize>> {
         let mut slices: SmallVec<[IoSlice<'_>; MAX_PIECES]> = SmallVec::new();
-        let mut skip = self.written;
+        let (mut skip, mut total) = (self.written, 0);
         for bytes in self.pieces.iter().flat_map(|piece| [piece.head.as_slice(), &piece.tail[..]]) {
             let rest = bytes.get(skip..).unwrap_or_default();
             skip = skip.saturating_sub(bytes.len());
             if !rest.is_empty() {
                 slices.push(IoSlice::new(rest));
+                total += rest.len();
             }
             if slices.len() == MAX_PIECES {
                 break;
             }
         }
-        let written = std::task::ready!(self.socket.poll_write(context, &slices))?;
+        let written = match total {
+            // The system charges for every slice more than copying a small one costs.
+            0..=JOIN_BYTES if slices.len() > 1 => self.socket.poll_write_joined(context, &slices),
+            _ => self.socket.poll_write(context, &slices),
+        };
+        let written = std::task::ready!(written)?;
         drop(slices);
         self.advance(written);
         Poll::Ready(Ok(written))

@@ -1,16 +1,16 @@
 //! The one task that owns the machine: takes inputs in batches, then does everything that the machine wants.
 
 use std::collections::{HashMap, VecDeque};
-use std::future::pending;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bbq_core::gate::{ConnId, Gate, Input, MethodTable, Output};
 use bbq_core::mesh::{FromGate, ToGate};
 use bbq_rt::clock::Clock;
-use bbq_wire::{Code, Error};
+use bbq_wire::{Code, Error, Time};
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::{sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::messages::Control;
 pub(crate) use crate::messages::ToMachine;
@@ -51,9 +51,12 @@ impl Machine {
         self.gate.handle(self.clock.now(), Input::Methods(methods));
         let (mut inputs, mut messages) = (Vec::with_capacity(BATCH), Vec::with_capacity(BATCH));
         let (to_mesh, mut methods_known) = (self.to_mesh.clone(), true);
+        let mut alarm = pin!(sleep_until(Instant::now()));
         loop {
-            let deadline = self.gate.deadline().map(|at| self.clock.instant(at).into());
-            let alarm = async move { if let Some(at) = deadline { sleep_until(at).await } else { pending().await } };
+            let deadline = self.gate.deadline().map(|at| Instant::from_std(self.clock.instant(at)));
+            if let Some(deadline) = deadline.filter(|deadline| *deadline != alarm.deadline()) {
+                alarm.as_mut().reset(deadline);
+            }
             let crowded = self.waiting_for_mesh.len() >= MESH_HIGH;
             tokio::select! {
                 permit = to_mesh.reserve(), if !self.waiting_for_mesh.is_empty() => {
@@ -73,7 +76,8 @@ impl Machine {
                     if count == 0 {
                         return;
                     }
-                    inputs.drain(..).for_each(|input| self.take(input));
+                    let now = self.clock.now();
+                    inputs.drain(..).for_each(|input| self.take(now, input));
                 }
                 control = self.control.recv() => match control {
                     None => return,
@@ -88,14 +92,13 @@ impl Machine {
                     let methods = self.methods.borrow_and_update().clone();
                     self.gate.handle(self.clock.now(), Input::Methods(methods));
                 }
-                () = alarm => self.gate.handle(self.clock.now(), Input::Tick),
+                () = &mut alarm, if deadline.is_some() => self.gate.handle(self.clock.now(), Input::Tick),
             }
             self.obey();
         }
     }
 
-    fn take(&mut self, input: ToMachine) {
-        let now = self.clock.now();
+    fn take(&mut self, now: Time, input: ToMachine) {
         match input {
             ToMachine::Opened { conn, ip, entropy, outbox } => {
                 self.outboxes.insert(conn, outbox);

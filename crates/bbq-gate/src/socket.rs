@@ -1,4 +1,4 @@
-//! One socket, plain or TLS, and the buffer that all connections of a thread read into.
+//! One socket, plain or TLS, and the buffer that all connections of a thread read into and write out of.
 
 use std::cell::RefCell;
 use std::io::{self, IoSlice};
@@ -38,10 +38,29 @@ impl Socket {
     }
 
     pub(crate) fn poll_write(&mut self, context: &mut Context<'_>, parts: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        match self {
-            Self::Plain(stream) => Pin::new(stream).poll_write_vectored(context, parts),
-            Self::Tls(stream) => Pin::new(stream).poll_write_vectored(context, parts),
+        match (self, parts) {
+            // One piece has a cheaper way through the system.
+            (Self::Plain(stream), [part]) => Pin::new(stream).poll_write(context, part),
+            (Self::Plain(stream), parts) => Pin::new(stream).poll_write_vectored(context, parts),
+            (Self::Tls(stream), parts) => Pin::new(stream).poll_write_vectored(context, parts),
         }
+    }
+
+    /// Writes copies of `parts` as one piece; they are at most [`READ_BYTES`] together.
+    pub(crate) fn poll_write_joined(
+        &mut self,
+        context: &mut Context<'_>,
+        parts: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        BUFFER.with_borrow_mut(|buffer| {
+            let mut len = 0;
+            for part in parts {
+                let Some(room) = buffer.get_mut(len..len + part.len()) else { break };
+                room.copy_from_slice(part);
+                len += part.len();
+            }
+            self.poll_write(context, &[IoSlice::new(&buffer[..len])])
+        })
     }
 
     pub(crate) fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -33,9 +33,6 @@ use dial::Dialer;
 use link::Identity;
 use router::{Event, Router};
 
-/// Messages of a gate handed over together.
-const GATE_BATCH: usize = 256;
-
 /// The limits of the shell; those of the machine are in [`bbq_core::mesh::Limits`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Limits {
@@ -209,23 +206,17 @@ impl MeshHandle {
         })
     }
 
-    /// A channel of its own for the gate; what is put in arrives in order. Ends with the mesh, or its last sender.
+    /// A channel of its own for the gate, in place of an earlier one; what is put in arrives in order. Ends with the
+    /// mesh, or its last sender.
     ///
     /// # Panics
     /// Outside of a tokio runtime.
     #[must_use]
     pub fn gate(&self, capacity: usize) -> mpsc::Sender<FromGate> {
-        let (sender, mut queue) = mpsc::channel(capacity);
-        let mesh = self.clone();
-        tokio::spawn(async move {
-            let mut batch = Vec::new();
-            while queue.recv_many(&mut batch, GATE_BATCH).await > 0 {
-                let inputs = batch.drain(..).map(Input::Gate).collect();
-                if mesh.send_many(inputs).await.is_err() {
-                    return;
-                }
-            }
-        });
+        let (sender, queue) = mpsc::channel(capacity);
+        let events = self.events.clone();
+        // Fails only if the mesh is closed; the queue closes with it.
+        tokio::spawn(async move { events.send(Event::Gate(queue)).await });
         sender
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use bbq_core::mesh::{Input, LinkId, Mesh, Output, Stats, ToGate, View};
+use bbq_core::mesh::{FromGate, Input, LinkId, Mesh, Output, Stats, ToGate, View};
 use bbq_core::world;
 use bbq_wire::mesh::{Checksum, MeshError, MeshFrame};
 use bbq_wire::{Code, Error, NodeUid};
@@ -30,6 +30,8 @@ pub(super) enum Event {
     Input(Box<Input>),
     /// Many of them.
     Inputs(Vec<Input>),
+    /// Where the gate of this process puts its messages from now on.
+    Gate(mpsc::Receiver<FromGate>),
     /// A link has been opened; we made it, or it was made to us.
     Opened(Box<Opened>),
     /// Frames arrived.
@@ -121,6 +123,7 @@ pub(super) struct Router {
     dials: BTreeMap<NodeUid, AbortHandle>,
     worlds: Vec<Outlet<world::Input>>,
     gate: Option<Outlet<ToGate>>,
+    from_gate: Option<mpsc::Receiver<FromGate>>,
 }
 
 impl Router {
@@ -136,12 +139,13 @@ impl Router {
             dials: BTreeMap::new(),
             worlds: inboxes.worlds.into_iter().map(Outlet::new).collect(),
             gate: inboxes.gate.map(Outlet::new),
+            from_gate: None,
         }
     }
 
     /// Runs until [`Event::Shutdown`], or until nobody can send events any more.
     pub(super) async fn run(mut self, mut events: mpsc::Receiver<Event>, mut views: watch::Receiver<Arc<View>>) {
-        let mut batch = Vec::with_capacity(BATCH);
+        let (mut batch, mut gate_batch) = (Vec::with_capacity(BATCH), Vec::with_capacity(BATCH));
         self.new_view(&mut views);
         let sleep = tokio::time::sleep_until(Instant::now());
         tokio::pin!(sleep);
@@ -153,10 +157,16 @@ impl Router {
             }
             let world = self.worlds.iter().find_map(Outlet::crowded);
             let gate = self.gate.as_ref().and_then(Outlet::crowded);
+            let mut from_gate = self.from_gate.take();
             tokio::select! {
                 count = events.recv_many(&mut batch, BATCH) => {
                     if count == 0 {
                         break;
+                    }
+                }
+                count = receive(from_gate.as_mut(), &mut gate_batch) => {
+                    if count == 0 {
+                        from_gate = None;
                     }
                 }
                 changed = views.changed(), if watching => {
@@ -165,6 +175,10 @@ impl Router {
                 }
                 () = &mut sleep, if deadline.is_some() => self.handle(Input::Tick),
                 () = room(world, gate) => {}
+            }
+            self.from_gate = from_gate;
+            if !gate_batch.is_empty() {
+                self.handle_all(gate_batch.drain(..).map(Input::Gate));
             }
             let mut over = false;
             for event in batch.drain(..) {
@@ -209,15 +223,14 @@ impl Router {
     fn take(&mut self, event: Event) -> bool {
         match event {
             Event::Input(input) => self.handle(*input),
-            Event::Inputs(inputs) => inputs.into_iter().for_each(|input| self.handle(input)),
+            Event::Inputs(inputs) => self.handle_all(inputs),
+            Event::Gate(queue) => self.from_gate = Some(queue),
             Event::Opened(opened) => self.opened(*opened),
             Event::Arrived(link, arrived) => {
-                for arrived in arrived {
-                    self.handle(match arrived {
-                        Arrived::Frame(frame) => Input::Frame { link, frame },
-                        Arrived::Transit(route, frame) => Input::Transit { link, route, frame },
-                    });
-                }
+                self.handle_all(arrived.into_iter().map(|arrived| match arrived {
+                    Arrived::Frame(frame) => Input::Frame { link, frame },
+                    Arrived::Transit(route, frame) => Input::Transit { link, route, frame },
+                }));
             }
             Event::Room(link) => {
                 if let Some(port) = self.ports.get_mut(&link).filter(|port| port.full) {
@@ -237,9 +250,17 @@ impl Router {
     }
 
     fn handle(&mut self, input: Input) {
-        self.mesh.handle(self.clock.now(), input);
-        while let Some(output) = self.mesh.poll() {
-            self.act(output);
+        self.handle_all([input]);
+    }
+
+    /// What arrived together happens at the same time.
+    fn handle_all(&mut self, inputs: impl IntoIterator<Item = Input>) {
+        let now = self.clock.now();
+        for input in inputs {
+            self.mesh.handle(now, input);
+            while let Some(output) = self.mesh.poll() {
+                self.act(output);
+            }
         }
     }
 
@@ -350,6 +371,14 @@ impl Router {
             }
             Err(message) => outlet.keep(message, limit),
         }
+    }
+}
+
+/// What the gate has put into its queue; 0: its last sender is gone.
+async fn receive(queue: Option<&mut mpsc::Receiver<FromGate>>, batch: &mut Vec<FromGate>) -> usize {
+    match queue {
+        Some(queue) => queue.recv_many(batch, BATCH).await,
+        None => std::future::pending().await,
     }
 }
 
