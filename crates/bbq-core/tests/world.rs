@@ -36,6 +36,8 @@ const METHODS: &[MethodDesc] = &[
     MethodDesc { name: "PeekBack", id: 16, ..MethodDesc::DEFAULT },
     MethodDesc { name: "FailAsStopped", id: 90, ..MethodDesc::DEFAULT },
     MethodDesc { name: "TellAndAdd", id: 91, ..MethodDesc::DEFAULT },
+    MethodDesc { name: "Keep", id: 92, ..MethodDesc::DEFAULT },
+    MethodDesc { name: "AskKept", id: 93, ..MethodDesc::DEFAULT },
     MethodDesc { name: "Down", id: 17, ..MethodDesc::DEFAULT },
     MethodDesc { name: "SpinOn", id: 18, ..MethodDesc::DEFAULT },
     MethodDesc { name: "AddToNext", id: 19, ..MethodDesc::DEFAULT },
@@ -60,6 +62,7 @@ static IDLER: ServiceDesc = ServiceDesc { name: "test.Idler", idle_ms: 1000, ..C
 /// The same behaviour under five descriptors.
 #[derive(Default)]
 struct Counter {
+    kept: Option<EntityHandle>,
     value: u64,
     timers: Vec<String>,
 }
@@ -94,7 +97,7 @@ impl<const K: usize> EntityGlue for Glue<K> {
 
     fn create(_: &EntityId, state: Payload) -> Result<Counter> {
         let value = state.take::<UInt64Value>()?.value;
-        Ok(Counter { value, timers: Vec::new() })
+        Ok(Counter { value, ..Counter::default() })
     }
 
     fn state(entity: &Counter) -> Payload {
@@ -112,6 +115,11 @@ impl<const K: usize> EntityGlue for Glue<K> {
             "TellAndAdd" => {
                 other().call("Add", 1).tell();
                 entity.value += 1;
+            }
+            "Keep" => entity.kept = Some(other().0),
+            "AskKept" => {
+                let kept = Ref::<K>(entity.kept.clone().expect("kept before"));
+                return kept.call("Add", argument).await.map(Payload::of);
             }
             "LendBack" => return other().call("Peek", 0).await.map(Payload::of),
             "PeekBack" => return other().call("LendBack", number_of(ctx.key())).await.map(Payload::of),
@@ -718,4 +726,12 @@ fn messages_of_a_durable_turn_do_not_leave_when_its_commit_fails() {
     assert_eq!(code(bench.reply(id).expect("answered")), Code::UNAVAILABLE);
     bench.store_fails = 0;
     assert_eq!(bench.ask(&SAVED, 2, "Add", 0), Ok(1), "it heard nothing of the turn that failed");
+}
+
+#[test]
+fn a_handle_kept_in_the_state_works_long_after_the_turn_that_made_it() {
+    let mut bench = Bench::new();
+    bench.ask(&COUNTER, 1, "Keep", 2).expect("works");
+    bench.pass(60_000);
+    assert_eq!(bench.ask(&COUNTER, 1, "AskKept", 3), Ok(3));
 }

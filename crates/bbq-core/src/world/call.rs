@@ -239,7 +239,11 @@ impl Sending<'_> {
             0 => inner.config.call_timeout,
             ms => Duration::from_millis(u64::from(ms)),
         });
-        (inner.now + timeout).min(self.to.caller().deadline)
+        // A handle kept in an entity's state outlives the turn that made it: only a turn that still runs bounds calls.
+        let caller = self.to.caller();
+        let runs = inner.tasks.get(caller.task.0).is_some_and(|row| row.generation == caller.task.1);
+        let bound = if runs { caller.deadline } else { Time::MAX };
+        (inner.now + timeout).min(bound)
     }
 
     fn method_id(&self) -> u32 {
