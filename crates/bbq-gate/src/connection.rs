@@ -310,7 +310,7 @@ impl Writer {
     fn refill(&mut self, context: &Context<'_>) {
         let Taken { parts, reading, end } = self.outbox.take(context);
         if self.framed {
-            self.push_messages(parts);
+            self.push_messages(&parts);
         } else {
             self.pieces.extend(parts.into_iter().map(|part| Piece::new(&[part.prefix.as_slice()], part.tail)));
         }
@@ -319,8 +319,8 @@ impl Writer {
     }
 
     /// Many frames share a WebSocket message.
-    fn push_messages(&mut self, parts: Vec<Part>) {
-        let mut rest = &parts[..];
+    fn push_messages(&mut self, parts: &[Part]) {
+        let mut rest = parts;
         while !rest.is_empty() {
             let (message, others) = rest.split_at(message_end(rest));
             let mut header = [0; MAX_HEADER];
@@ -427,10 +427,11 @@ impl Writer {
 impl Piece {
     fn new(heads: &[&[u8]], tail: Bytes) -> Self {
         let mut head = Head { bytes: [0; _], len: 0 };
-        for byte in heads.iter().copied().flatten() {
-            if let Some(slot) = head.bytes.get_mut(usize::from(head.len)) {
-                *slot = *byte;
-                head.len += 1;
+        for bytes in heads {
+            let at = usize::from(head.len);
+            if let Some(room) = head.bytes.get_mut(at..at + bytes.len()) {
+                room.copy_from_slice(bytes);
+                head.len += bytes.len() as u8;
             }
         }
         Self { head, tail }

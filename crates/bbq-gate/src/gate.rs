@@ -1,6 +1,6 @@
 //! Starts a gate and keeps hold of it.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -10,6 +10,7 @@ use std::time::Duration;
 use bbq_core::gate::{ConnId, Entropy, MethodTable, Stats};
 use bbq_core::mesh::{FromGate, ToGate};
 use bbq_rt::clock::Clock;
+use hashbrown::HashMap;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;

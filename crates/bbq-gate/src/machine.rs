@@ -1,6 +1,6 @@
 //! The one task that owns the machine: takes inputs in batches, then does everything that the machine wants.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,6 +9,7 @@ use bbq_core::gate::{ConnId, Gate, Input, MethodTable, Output};
 use bbq_core::mesh::{FromGate, ToGate};
 use bbq_rt::clock::Clock;
 use bbq_wire::{Code, Error, Time};
+use hashbrown::HashMap;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 

@@ -4,6 +4,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Waker};
 
 use bbq_core::gate::{Part, Reading};
+use smallvec::SmallVec;
 
 /// Shared by the task of a connection and the task of the machine. Bounded by the machine: it stops sending to a
 /// client that does not read.
@@ -12,7 +13,8 @@ pub(crate) struct Outbox(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    parts: Vec<Part>,
+    /// One frame needs no memory of its own.
+    parts: SmallVec<[Part; 1]>,
     reading: Option<Reading>,
     end: End,
     flushed: u32,
@@ -34,19 +36,22 @@ pub(crate) enum End {
 /// What the task of a connection took out.
 #[derive(Debug)]
 pub(crate) struct Taken {
-    pub(crate) parts: Vec<Part>,
+    pub(crate) parts: SmallVec<[Part; 1]>,
     pub(crate) reading: Option<Reading>,
     pub(crate) end: End,
 }
 
 impl Outbox {
     /// Adds frames; how many bytes of earlier ones the socket has taken since the last time.
-    pub(crate) fn send(&self, parts: impl IntoIterator<Item = Part>) -> u32 {
+    pub(crate) fn send(&self, parts: SmallVec<[Part; 1]>) -> u32 {
         let mut flushed = 0;
         self.change(|state| {
             flushed = std::mem::take(&mut state.flushed);
             if state.end == End::No {
-                state.parts.extend(parts);
+                match state.parts.is_empty() {
+                    true => state.parts = parts,
+                    false => state.parts.extend(parts),
+                }
             }
         });
         flushed
