@@ -61,14 +61,14 @@ impl Row {
         Self { beside: Some((name.into(), value)), ..self }
     }
 
-    fn at_least(self, part: f64) -> Self {
-        let holds = self.beside.as_ref().is_some_and(|(_, beside)| self.value >= beside * part);
-        Self { aim: Some((format!(">= {part:.2} x floor"), holds)), ..self }
-    }
-
-    fn at_most(self, part: f64) -> Self {
-        let holds = self.beside.as_ref().is_some_and(|(_, beside)| self.value <= beside * part);
-        Self { aim: Some((format!("<= {part:.2} x floor"), holds)), ..self }
+    /// How it has to compare to what it is beside.
+    fn aimed(self, best: Best, aim: Option<f64>) -> Self {
+        let (Some(part), Some((_, beside))) = (aim, &self.beside) else { return self };
+        let (sign, holds) = match best {
+            Best::Most => (">=", self.value >= beside * part),
+            Best::Least => ("<=", self.value <= beside * part),
+        };
+        Self { aim: Some((format!("{sign} {part:.2} x floor"), holds)), ..self }
     }
 
     fn json(&self) -> Value {
@@ -81,6 +81,23 @@ impl Row {
             "aim": self.aim.as_ref().map(|(aim, _)| aim),
             "holds": self.aim.as_ref().map(|(_, holds)| holds),
         })
+    }
+}
+
+/// Which of two values is better.
+#[derive(Clone, Copy)]
+enum Best {
+    Most,
+    Least,
+}
+
+impl Best {
+    fn of(self, one: Row, other: Row) -> Row {
+        let first = match self {
+            Self::Most => one.value >= other.value,
+            Self::Least => one.value <= other.value,
+        };
+        if first { one } else { other }
     }
 }
 
@@ -112,50 +129,84 @@ fn text(value: &Value) -> Result<String, Failure> {
     Ok(value.as_str().ok_or("not a text")?.to_owned())
 }
 
-/// The same load on a floor and on gobbq, in turn.
-fn pair(name: &str, servers: [&[&str]; 2], load: &str, rest: &[&str]) -> Result<[Samples; 2], Failure> {
-    let mut samples = [Samples::default(), Samples::default()];
-    for round in 1..=RUNS {
-        eprintln!("{name}: run {round} of {RUNS}, load average {:.2}", load_average());
-        for ((server, dialect), samples) in servers.into_iter().zip(["plain", "session"]).zip(&mut samples) {
-            samples.0.push(run(server, &[load, dialect], rest)?);
-        }
+/// A server under load.
+struct Subject {
+    name: &'static str,
+    server: &'static [&'static str],
+    ours: bool,
+    samples: Samples,
+}
+
+impl Subject {
+    fn floor(name: &'static str, server: &'static [&'static str]) -> Self {
+        Self { name, server, ours: false, samples: Samples::default() }
     }
-    Ok(samples)
+
+    fn ours(name: &'static str, server: &'static [&'static str]) -> Self {
+        Self { ours: true, ..Self::floor(name, server) }
+    }
 }
 
-/// A row of the floor, and gobbq's beside it.
-fn rows(samples: &[Samples; 2], name: &str, field: &str, unit: &'static str) -> [Row; 2] {
-    let [floor, ours] = samples.each_ref().map(|samples| samples.median(field));
-    let (group, what) = name.split_once('/').unwrap_or((name, ""));
-    let floor_name = format!("{group}/floor {what}");
-    [
-        Row::new(&*floor_name, floor, unit),
-        Row::new(format!("{group}/gobbq {what}"), ours, unit).beside(floor_name, floor),
-    ]
+/// One load on all subjects, in turn.
+struct Comparison {
+    name: String,
+    subjects: Vec<Subject>,
 }
 
-/// What the processors did for one message, both processes together and each alone.
-fn cost_rows(samples: &[Samples; 2], name: &str, aim: f64) -> Vec<Row> {
-    let [floor, ours] = rows(samples, &format!("{name} CPU"), "all", "us");
-    let mut all = vec![floor, ours.at_most(aim)];
-    all.extend(rows(samples, &format!("{name} CPU of the server"), "server", "us"));
-    all.extend(rows(samples, &format!("{name} clients' share of the CPU"), "share", ""));
-    all
+impl Comparison {
+    fn measure(name: String, mut subjects: Vec<Subject>, load: &str, rest: &[&str]) -> Result<Self, Failure> {
+        for round in 1..=RUNS {
+            eprintln!("{name}: run {round} of {RUNS}, load average {:.2}", load_average());
+            for subject in &mut subjects {
+                let dialect = if subject.ours { "session" } else { "plain" };
+                subject.samples.0.push(run(subject.server, &[load, dialect], rest)?);
+            }
+        }
+        Ok(Self { name, subjects })
+    }
+
+    /// A row for each subject; ours are beside the best floor.
+    fn rows(&self, what: &str, field: &str, unit: &'static str, best: Best, aim: Option<f64>) -> Vec<Row> {
+        let (group, load) = self.name.split_once('/').unwrap_or((&self.name, ""));
+        let row = |subject: &Subject| {
+            let name = format!("{group}/{} {load}{what}", subject.name);
+            Row::new(name, subject.samples.median(field), unit)
+        };
+        let floors = self.subjects.iter().filter(|subject| !subject.ours).map(row);
+        let floor = floors.reduce(|one, other| best.of(one, other));
+        let beside = |row: Row| match &floor {
+            Some(floor) => row.beside(floor.name.clone(), floor.value).aimed(best, aim),
+            None => row,
+        };
+        let rows = self.subjects.iter().map(|subject| (subject.ours, row(subject)));
+        rows.map(|(ours, row)| if ours { beside(row) } else { row }).collect()
+    }
+
+    /// What the processors did for one message in both processes together, and the part of it that the clients had.
+    fn cost_rows(&self, aim: f64) -> Vec<Row> {
+        let mut rows = self.rows(" CPU", "all", "us", Best::Least, Some(aim));
+        rows.extend(self.rows(" share of the clients", "share", "of CPU", Best::Least, None));
+        rows
+    }
 }
 
 fn echo() -> Result<Vec<Value>, Failure> {
-    let mut all = Vec::new();
+    let mut rows = Vec::new();
     for window in WINDOWS {
-        let name = format!("echo/x{window}");
-        let samples = pair(&name, [&["echo"], &["gobbq"]], "echo", &[CONNECTIONS, window, ECHO_MILLIS])?;
-        let [floor, ours] = rows(&samples, &name, "rate", "req/s");
-        all.extend([floor, ours.at_least(ECHO_AIM)]);
-        all.extend(cost_rows(&samples, &name, 1.0 / ECHO_AIM));
-        all.extend(rows(&samples, &format!("{name} p50"), "p50", "us"));
-        all.extend(rows(&samples, &format!("{name} p99"), "p99", "us"));
+        let subjects = vec![
+            Subject::floor("floor", &["echo", "one"]),
+            Subject::floor("floor@threads", &["echo", "many"]),
+            Subject::ours("gobbq", &["gobbq", "one"]),
+            Subject::ours("gobbq@threads", &["gobbq", "many"]),
+        ];
+        let rest = [CONNECTIONS, window, ECHO_MILLIS];
+        let measured = Comparison::measure(format!("echo/x{window}"), subjects, "echo", &rest)?;
+        rows.extend(measured.rows("", "rate", "req/s", Best::Most, Some(ECHO_AIM)));
+        rows.extend(measured.cost_rows(1.0 / ECHO_AIM));
+        rows.extend(measured.rows(" p50", "p50", "us", Best::Least, None));
+        rows.extend(measured.rows(" p99", "p99", "us", Best::Least, None));
     }
-    Ok(all.iter().map(Row::json).collect())
+    Ok(rows.iter().map(Row::json).collect())
 }
 
 fn memory() -> Result<Vec<Value>, Failure> {
@@ -177,7 +228,7 @@ fn idle(transport: &str, count: u64) -> Result<f64, Failure> {
     let directory = std::env::temp_dir().join(format!("gate-bench-{}", std::process::id()));
     let (certificate, key) = (directory.join("certificate.pem"), directory.join("key.pem"));
     let (certificate, key) = (certificate.display().to_string(), key.display().to_string());
-    let mut serve = vec!["serve", "gobbq"];
+    let mut serve = vec!["serve", "gobbq", "one"];
     if transport == "tls" {
         std::fs::create_dir_all(&directory)?;
         let made = rcgen::generate_simple_self_signed([HOST.to_owned()])?;
@@ -216,17 +267,20 @@ fn settle() {
 }
 
 fn broadcast() -> Result<Vec<Value>, Failure> {
-    let mut all = Vec::new();
+    let mut rows = Vec::new();
     for window in PUSH_WINDOWS {
-        let name = format!("broadcast/x{window}");
-        let samples = pair(&name, [&["writes", CONNECTIONS], &["gobbq"]], "broadcast", &[CONNECTIONS, window, PUSHES])?;
-        let [floor, ours] = rows(&samples, &name, "rate", "msg/s");
-        all.extend([floor, ours.at_least(1.0 / BROADCAST_AIM)]);
+        let subjects = vec![
+            Subject::floor("floor", &["writes", CONNECTIONS]),
+            Subject::ours("gobbq", &["gobbq", "one"]),
+            Subject::ours("gobbq@threads", &["gobbq", "many"]),
+        ];
+        let rest = [CONNECTIONS, window, PUSHES];
+        let measured = Comparison::measure(format!("broadcast/x{window}"), subjects, "broadcast", &rest)?;
+        rows.extend(measured.rows("", "rate", "msg/s", Best::Most, Some(1.0 / BROADCAST_AIM)));
         if window == "1" {
-            let [floor, ours] = rows(&samples, &format!("{name} time of a push"), "p50", "us");
-            all.extend([floor, ours.at_most(BROADCAST_AIM)]);
+            rows.extend(measured.rows(" time of a push", "p50", "us", Best::Least, Some(BROADCAST_AIM)));
         }
-        all.extend(cost_rows(&samples, &name, BROADCAST_AIM));
+        rows.extend(measured.cost_rows(BROADCAST_AIM));
     }
-    Ok(all.iter().map(Row::json).collect())
+    Ok(rows.iter().map(Row::json).collect())
 }

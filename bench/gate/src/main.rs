@@ -10,7 +10,9 @@
 //! * `memory`: what a server grows by for every session that is open and idle.
 //! * `broadcast`: 100 bytes to a group of 1,000 sessions, until the last one has them. Floor: a loop of `write`.
 //!
-//! Servers run with tokio's default runtime and mimalloc; gobbq with its default settings, all roles in one process.
+//! Sockets are served by one thread, as in the examples, or with `@threads` by one for each core, as tokio does by
+//! default; gobbq's worlds have threads of their own besides. It runs with its default settings, all roles in one
+//! process. Every server has mimalloc. A subject of gobbq is put beside the better of the floors.
 //! Clients come from several loopback addresses, because a gate limits connections per address. Everything is on this
 //! machine: server and clients share its cores, and what the clients take the server does not have.
 

@@ -1,4 +1,4 @@
-//! `serve gobbq | echo | writes CONNECTIONS`: a server. Its first line is its address; every line that it is sent it answers with
+//! `serve gobbq THREADS [CERTIFICATE KEY] | echo THREADS | writes CONNECTIONS`: a server. Its first line is its address; every line that it is sent it answers with
 //! how many sessions are attached. It ends with its input.
 
 use std::io::BufRead;
@@ -55,8 +55,8 @@ impl HallEntity for Hall {
 
 pub(crate) fn run(words: &[&str]) -> std::result::Result<(), Failure> {
     match *words {
-        ["gobbq", ref tls @ ..] => runtime()?.block_on(serve(tls)),
-        ["echo"] => runtime()?.block_on(async {
+        ["gobbq", threads, ref tls @ ..] => runtime(threads)?.block_on(serve(tls)),
+        ["echo", threads] => runtime(threads)?.block_on(async {
             let listener = tokio::net::TcpListener::bind(LOOPBACK).await?;
             println!("{}", json!(listener.local_addr()?.to_string()));
             Ok(floor::echo(listener).await?)
@@ -66,12 +66,16 @@ pub(crate) fn run(words: &[&str]) -> std::result::Result<(), Failure> {
             println!("{}", json!(listener.local_addr()?.to_string()));
             Ok(floor::write_loop(&listener, connections.parse()?)?)
         }
-        _ => Err("serve gobbq [CERTIFICATE KEY] | echo | writes CONNECTIONS".into()),
+        _ => Err("serve gobbq THREADS [CERTIFICATE KEY] | echo THREADS | writes CONNECTIONS".into()),
     }
 }
 
-fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()
+fn runtime(threads: &str) -> std::io::Result<tokio::runtime::Runtime> {
+    let mut builder = match threads {
+        "one" => tokio::runtime::Builder::new_current_thread(),
+        _ => tokio::runtime::Builder::new_multi_thread(),
+    };
+    builder.enable_all().build()
 }
 
 async fn serve(tls: &[&str]) -> std::result::Result<(), Failure> {
