@@ -130,7 +130,8 @@ async fn broadcast(
     count: u64,
     transport: &str,
 ) -> Result<(), Failure> {
-    let tell = |change| to_gate.send(ToGate::Group(GroupOp { group: "all".into(), change }));
+    let tell =
+        |change| to_gate.send(ToGate::Group(NodeUid::default(), GroupOp { group: "all".into(), epoch: 0, change }));
     for _ in 0..count {
         let member = members.recv().await.ok_or("nobody")?;
         tell(GroupChange::Join(ClientRef { gate: NodeUid::default(), ..member }))

@@ -2,8 +2,14 @@
 
 use std::time::Duration;
 
-use bbq_core::codegen::{Definition, EntityId};
-use bbq_sim::{Settings, Sim};
+use bbq_core::codegen::{Definition, EntityId, Key};
+use bbq_sim::{PlayerId, Settings, Sim};
+use bbq_wire::client;
+use buffa::Message;
+use buffa_types::google::protobuf::UInt64Value;
+
+#[path = "simulation/crowd.rs"]
+mod crowd;
 
 #[path = "../examples/sim/ledger.rs"]
 #[allow(dead_code, unreachable_pub, missing_docs, reason = "shared with the example, which uses all of it")]
@@ -101,4 +107,68 @@ fn players_whose_connections_are_cut_lose_nothing_and_hear_nothing_twice() {
     }
     assert!(broken.is_empty(), "{broken:#?}");
     assert!(resumed > 200, "only {resumed} sessions were resumed: the cuts did not happen");
+}
+
+/// What a player has heard from the crowd since the last look, and which of its calls were answered.
+fn heard(sim: &mut Sim, player: PlayerId) -> (Vec<u64>, Vec<u64>) {
+    let (mut heard, mut answered) = (Vec::new(), Vec::new());
+    for told in sim.told(player) {
+        match told {
+            client::Output::Push { method: crowd::HEARD, body, .. } => {
+                heard.push(UInt64Value::decode_from_slice(&body).expect("a number").value);
+            }
+            client::Output::Reply { call, result: Ok(_) } => answered.push(call),
+            _ => {}
+        }
+    }
+    (heard, answered)
+}
+
+fn say(sim: &mut Sim, player: PlayerId, method: u32, key: u64, number: u64) {
+    let body = UInt64Value { value: number, ..Default::default() }.encode_to_bytes();
+    let deadline_ms = Some(60_000);
+    let call = client::Call { call: number, method, key: Some(Key::from(key)), deadline_ms, body };
+    sim.tell_player(player, client::Input::Call(call));
+}
+
+#[test]
+fn members_of_a_group_whose_node_died_hear_nothing_until_they_join_its_next_life() {
+    for seed in 0..20 {
+        let settings = Settings { seed, nodes: 3, scatter: true, ..Settings::default() };
+        let mut sim = Sim::new(settings, &[Definition::entity::<crowd::CrowdGlue>()]);
+        sim.advance(Duration::from_millis(200));
+        // Their gates are on nodes 0 and 1.
+        let [ann, bob] = ["ann", "bob"].map(|name| sim.connect(name));
+        let id = |key: u64| EntityId::new(crowd::CROWD.type_id(), key);
+        let key = (0..100)
+            .find(|&key| {
+                say(&mut sim, ann, crowd::JOIN, key, 1);
+                sim.advance(Duration::from_secs(1));
+                sim.copies(&id(key)).first().is_some_and(|copy| copy.0 == 2)
+            })
+            .expect("one of them lives on node 2");
+        say(&mut sim, bob, crowd::JOIN, key, 2);
+        sim.advance(Duration::from_secs(1));
+        say(&mut sim, bob, crowd::SHOUT, key, 3);
+        sim.advance(Duration::from_secs(1));
+        assert_eq!([ann, bob].map(|player| heard(&mut sim, player).0), [[3], [3]], "seed {seed}");
+
+        sim.kill(2);
+        // As soon as it lives again, bob is in and shouts; ann has not come back yet.
+        sim.advance(Duration::from_millis(seed * 100));
+        say(&mut sim, bob, crowd::JOIN, key, 4);
+        sim.advance(Duration::from_secs(15));
+        say(&mut sim, bob, crowd::SHOUT, key, 5);
+        sim.advance(Duration::from_secs(1));
+        let (bobs, answered) = heard(&mut sim, bob);
+        assert!(answered.ends_with(&[5]), "seed {seed}: {answered:?}");
+        // A call that was under way when the node died may have no outcome: then he is not in.
+        assert_eq!(bobs, if answered.contains(&4) { vec![5] } else { vec![] }, "seed {seed}");
+        assert_eq!(heard(&mut sim, ann).0, [], "seed {seed}");
+        say(&mut sim, ann, crowd::JOIN, key, 6);
+        sim.advance(Duration::from_secs(1));
+        say(&mut sim, ann, crowd::SHOUT, key, 7);
+        sim.advance(Duration::from_secs(1));
+        assert_eq!(heard(&mut sim, ann).0, [7], "seed {seed}");
+    }
 }

@@ -334,6 +334,8 @@ pub struct Group {
     pub unreliable: bool,
     /// Argument of a push.
     pub body: Bytes,
+    /// The activation of the entity whose group it is; 0: a group that services share.
+    pub epoch: u64,
 }
 
 /// What happened to a session.

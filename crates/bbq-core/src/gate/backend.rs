@@ -1,10 +1,11 @@
 //! What entities say to clients: pushes, calls, groups, watches and kicks, as they come out of the mesh.
 
 use bbq_wire::gate::{GateInput, Lane};
-use bbq_wire::{Code, EntityId, Error, Key, SessionId, SharedFrame, Time};
+use bbq_wire::{Code, EntityId, Error, Key, NodeUid, SessionId, SharedFrame, Time};
 
 use super::Gate;
 use super::admission::millis;
+use super::groups::Owner;
 use super::io::Output;
 use super::slot::Slot;
 use crate::mesh::{FromGate, ToGate};
@@ -16,7 +17,8 @@ impl Gate {
             ToGate::Reply { call, result } => self.on_reply(now, call, result),
             ToGate::ToClient { corr: None, message } => self.push(now, message),
             ToGate::ToClient { corr: Some(corr), message } => self.call_client(now, corr, message),
-            ToGate::Group(op) => self.change_group(now, op),
+            ToGate::Group(from, op) => self.change_group(now, from, op),
+            ToGate::Dead(nodes) => self.groups.of_nodes(&nodes).iter().for_each(|group| self.end_group(group)),
             ToGate::WatchClient { watcher, client, on } => self.watch(watcher, &client, on),
             ToGate::Kick { session, error } => {
                 if let Some(slot) = self.sessions.find(session) {
@@ -52,13 +54,20 @@ impl Gate {
         self.outputs.push_back(Output::Mesh(FromGate::ClientReply { corr, result: Err(refused) }));
     }
 
-    fn change_group(&mut self, now: Time, op: GroupOp) {
-        let GroupOp { group, change } = op;
+    fn change_group(&mut self, now: Time, node: NodeUid, op: GroupOp) {
+        let GroupOp { group, epoch, change } = op;
+        match self.groups.epoch(&group) {
+            // Of a life of its entity that is over.
+            Some(known) if epoch < known => return self.stats.ignored += 1,
+            Some(known) if epoch > known => self.end_group(&group),
+            _ => {}
+        }
+        let owner = Owner { node, epoch };
         match change {
             GroupChange::Join(client) => {
                 let Some((slot, session)) = self.session_mut(client.session) else { return };
                 let mut mine = std::mem::take(&mut session.groups);
-                if self.groups.join(&group, slot, &mut mine, &self.config.limits).is_err() {
+                if self.groups.join((&group, owner), slot, &mut mine, &self.config.limits).is_err() {
                     self.stats.ignored += 1;
                 }
                 self.put_back(slot, mine);
@@ -73,13 +82,15 @@ impl Gate {
                 let frame = SharedFrame::push(method, key_of(from.as_ref()), &body);
                 self.broadcast(now, &group, &frame, &except, lane(unreliable));
             }
-            GroupChange::Drop => {
-                let Some((id, members)) = self.groups.end(&group) else { return };
-                for slot in members {
-                    if let Some(session) = self.sessions.get_mut(slot) {
-                        session.groups.retain(|one| *one != id);
-                    }
-                }
+            GroupChange::Drop => self.end_group(&group),
+        }
+    }
+
+    fn end_group(&mut self, group: &str) {
+        let Some((id, members)) = self.groups.end(group) else { return };
+        for slot in members {
+            if let Some(session) = self.sessions.get_mut(slot) {
+                session.groups.retain(|one| *one != id);
             }
         }
     }

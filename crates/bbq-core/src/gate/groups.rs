@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use bbq_wire::NodeUid;
 use slab::Slab;
 
 use super::config::Limits;
@@ -23,7 +24,16 @@ pub(super) struct Groups {
 #[derive(Debug)]
 struct Group {
     name: Arc<str>,
+    owner: Owner,
     members: BTreeSet<Slot>,
+}
+
+/// Whose group it is: who used it last.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) struct Owner {
+    pub(super) node: NodeUid,
+    /// The activation of an entity; 0: services share the group, and no node owns it.
+    pub(super) epoch: u64,
 }
 
 /// Why a session did not join.
@@ -34,7 +44,7 @@ impl Groups {
     /// Adds a session that is in `mine`. Joining twice is joining once.
     pub(super) fn join(
         &mut self,
-        name: &Arc<str>,
+        (name, owner): (&Arc<str>, Owner),
         slot: Slot,
         mine: &mut Vec<GroupId>,
         limits: &Limits,
@@ -47,7 +57,7 @@ impl Groups {
         if mine.len() >= limits.groups_per_session || self.members >= limits.members || !new_group_fits {
             return Err(Full);
         }
-        let id = known.unwrap_or_else(|| self.create(name));
+        let id = known.unwrap_or_else(|| self.create(name, owner));
         if let Some(group) = self.groups.get_mut(id.0 as usize) {
             group.members.insert(slot);
             mine.push(id);
@@ -86,13 +96,28 @@ impl Groups {
         self.groups.get(id.0 as usize).map(|group| &group.members)
     }
 
+    /// Under which activation a group was last used, if it has members.
+    pub(super) fn epoch(&self, name: &str) -> Option<u64> {
+        let id = self.names.get(name)?;
+        self.groups.get(id.0 as usize).map(|group| group.owner.epoch)
+    }
+
+    /// The groups of entities that lived on these nodes, in order of their names.
+    pub(super) fn of_nodes(&self, nodes: &[NodeUid]) -> Vec<Arc<str>> {
+        let owned = |id: &GroupId| {
+            let group = self.groups.get(id.0 as usize);
+            group.is_some_and(|group| group.owner.epoch > 0 && nodes.contains(&group.owner.node))
+        };
+        self.names.iter().filter(|(_, id)| owned(id)).map(|(name, _)| name.clone()).collect()
+    }
+
     /// Number of groups and of memberships.
     pub(super) fn len(&self) -> (usize, usize) {
         (self.groups.len(), self.members)
     }
 
-    fn create(&mut self, name: &Arc<str>) -> GroupId {
-        let group = Group { name: name.clone(), members: BTreeSet::new() };
+    fn create(&mut self, name: &Arc<str>, owner: Owner) -> GroupId {
+        let group = Group { name: name.clone(), owner, members: BTreeSet::new() };
         let id = GroupId(self.groups.insert(group) as u32);
         self.names.insert(name.clone(), id);
         id

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use bbq_wire::mesh::{self, GroupOp as WireOp, Mesh as Message, SessionChange};
+use bbq_wire::mesh::{self, Mesh as Message, SessionChange};
 use bbq_wire::{Code, EntityId, Error, NodeUid, Result, SessionId};
 use bytes::Bytes;
 
@@ -13,7 +13,7 @@ use super::translate::{
 };
 use super::{Mesh, Output, Roles, ToGate};
 use crate::Payload;
-use crate::world::{self, ClientRef, GroupChange, GroupOp, SessionEvent, ToClient};
+use crate::world::{self, ClientRef, SessionEvent, ToClient};
 
 /// Which entities of this node watch which sessions of other gates: when a gate dies, they are told.
 #[derive(Debug, Default)]
@@ -94,77 +94,11 @@ impl Mesh {
         self.reply_arrived(self.config.me, corr, result.map(Payload::from_bytes));
     }
 
-    fn give_gate(&mut self, message: ToGate) {
+    pub(super) fn give_gate(&mut self, message: ToGate) {
         if self.config.roles.contains(Roles::GATE) {
             self.outputs.push_back(Output::Gate(message));
         } else {
             self.dropped += 1;
-        }
-    }
-
-    /// Membership goes to the gate of the member, everything else to every gate.
-    pub(super) fn group(&mut self, op: GroupOp) {
-        let me = self.config.me;
-        let one = match &op.change {
-            GroupChange::Join(client) | GroupChange::Leave(client) => Some(client.gate),
-            GroupChange::Push { .. } | GroupChange::Drop => None,
-        };
-        if let GroupChange::Push { body, .. } = &op.change
-            && too_large(body).is_some()
-        {
-            return self.dropped += 1;
-        }
-        let wire = group_to_wire(&op);
-        let gates: Vec<NodeUid> = match (one, &self.view) {
-            (Some(gate), _) => vec![gate],
-            (None, Some(view)) => {
-                let gates = view.nodes.iter().filter(|(_, info)| info.roles.contains(Roles::GATE));
-                gates.map(|(node, _)| *node).filter(|node| *node != me).chain([me]).collect()
-            }
-            (None, None) => vec![me],
-        };
-        for gate in gates {
-            if gate != me {
-                self.send(gate, Message::Group(wire.clone()));
-            } else if one.is_some() || self.config.roles.contains(Roles::GATE) {
-                self.give_gate(ToGate::Group(op.clone()));
-            }
-        }
-    }
-
-    pub(super) fn group_arrived(&mut self, group: mesh::Group) {
-        let me = self.config.me;
-        let name: std::sync::Arc<str> = group.group.into();
-        let mut tell = |change| self.give_gate(ToGate::Group(GroupOp { group: std::sync::Arc::clone(&name), change }));
-        match group.op {
-            WireOp::Join => {
-                group.sids.into_iter().for_each(|sid| tell(GroupChange::Join(session_at(me, sid))));
-            }
-            WireOp::Leave => {
-                group.sids.into_iter().for_each(|sid| tell(GroupChange::Leave(session_at(me, sid))));
-            }
-            WireOp::Drop => tell(GroupChange::Drop),
-            WireOp::Push if group.sids.is_empty() => tell(GroupChange::Push {
-                method: group.method,
-                from: group.key,
-                body: group.body,
-                except: group.except,
-                unreliable: group.unreliable,
-            }),
-            WireOp::Push => {
-                for sid in group.sids {
-                    let message = ToClient {
-                        client: session_at(me, sid),
-                        method: group.method,
-                        from: group.key.clone(),
-                        body: group.body.clone(),
-                        call: None,
-                        deadline: bbq_wire::Time::MAX,
-                        unreliable: group.unreliable,
-                    };
-                    self.give_gate(ToGate::ToClient { corr: None, message });
-                }
-            }
         }
     }
 
@@ -245,29 +179,4 @@ impl Mesh {
     pub(super) fn kick_arrived(&mut self, session: SessionId, code: Code, message: String) {
         self.give_gate(ToGate::Kick { session, error: Error::new(code, message) });
     }
-}
-
-fn group_to_wire(op: &GroupOp) -> mesh::Group {
-    let mut wire = mesh::Group {
-        op: WireOp::Drop,
-        group: op.group.to_string(),
-        sids: Vec::new(),
-        except: Vec::new(),
-        method: 0,
-        key: None,
-        unreliable: false,
-        body: Bytes::new(),
-    };
-    match &op.change {
-        GroupChange::Join(client) => (wire.op, wire.sids) = (WireOp::Join, vec![client.session]),
-        GroupChange::Leave(client) => (wire.op, wire.sids) = (WireOp::Leave, vec![client.session]),
-        GroupChange::Drop => {}
-        GroupChange::Push { method, from, body, except, unreliable } => {
-            wire.op = WireOp::Push;
-            (wire.method, wire.key, wire.unreliable) = (*method, from.clone(), *unreliable);
-            (wire.body, wire.except) = (body.clone(), except.clone());
-            wire.except.truncate(mesh::MAX_SESSIONS);
-        }
-    }
-    wire
 }

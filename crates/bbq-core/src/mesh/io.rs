@@ -235,8 +235,10 @@ pub enum ToGate {
         /// What to send.
         message: ToClient,
     },
-    /// Change or use a group, as far as sessions of this gate are concerned.
-    Group(GroupOp),
+    /// A node changes or uses a group, as far as sessions of this gate are concerned.
+    Group(NodeUid, GroupOp),
+    /// These nodes are dead: the groups of the entities that lived there are over.
+    Dead(Vec<NodeUid>),
     /// Start or end telling an entity about a session.
     WatchClient {
         /// The entity.

@@ -19,6 +19,8 @@ pub struct Limits {
     pub links_per_peer: usize,
     /// Watches by or on entities of other nodes; more are ignored, so that `Gone` may be missing after a crash.
     pub watches: usize,
+    /// Groups of entities here whose gates are remembered; what is said to more of them goes to every gate.
+    pub groups: usize,
     /// Entities in the slots of one directory; more are refused with `RESOURCE_EXHAUSTED`.
     pub directory: usize,
     /// Questions parked while a directory collects reports; more are answered "ask again".
@@ -57,6 +59,7 @@ impl Default for Limits {
             outbox: 65_536,
             links_per_peer: 4,
             watches: 1_000_000,
+            groups: 1_000_000,
             directory: 16_000_000,
             parked: 65_536,
             dead: 4096,

@@ -7,7 +7,7 @@
 //!  links ───┤                      ├── host       which entities are here
 //!  views ───┘                      ├── directory  which entities of our slots are where (also reached by frames)
 //!                                  ├── links      neighbours, frames that wait for a link, heartbeats
-//!                                  └── clients, watches
+//!                                  └── clients, groups, watches
 //! ```
 //! The parts of one process speak the same messages to each other as to other nodes: what is sent to ourselves loops
 //! back. Every call ends in exactly one verdict: the answer, or an error that says whether it may have been processed.
@@ -23,6 +23,7 @@ mod calls;
 mod services;
 mod host;
 mod clients;
+mod groups;
 mod watches;
 
 #[cfg(test)]
@@ -45,6 +46,7 @@ use crate::world;
 use calls::{Calls, Origin};
 use clients::SessionWatches;
 use directory::Directory;
+use groups::Groups;
 use host::Host;
 use links::Links;
 use routes::{Item, Routes};
@@ -70,6 +72,7 @@ pub struct Mesh {
     services: Services,
     watches: Watches,
     sessions: SessionWatches,
+    groups: Groups,
     dropped: u64,
 }
 
@@ -133,6 +136,7 @@ impl Mesh {
             services: Services::default(),
             watches: Watches::default(),
             sessions: SessionWatches::default(),
+            groups: Groups::default(),
             dropped: 0,
         }
     }
@@ -251,7 +255,7 @@ impl Mesh {
                 self.directory.report(self.now, self.view.as_deref(), from, (corr, more), entries);
             }
             Message::ToClient(message) => self.client_message_arrived(from, message),
-            Message::Group(group) => self.group_arrived(group),
+            Message::Group(group) => self.group_arrived(from, group),
             Message::SessionEvent { target, sid, account, event } => {
                 self.session_event_arrived(from, target, (sid, account), event);
             }
@@ -312,6 +316,7 @@ impl Mesh {
         self.end_calls_on(&dead);
         self.forget_watches(&dead);
         self.forget_gates(&dead);
+        self.end_groups_of(&dead);
         self.send_again(stranded);
         self.keep_links(&view);
         self.place_waiting_services();

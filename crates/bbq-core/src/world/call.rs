@@ -118,7 +118,7 @@ impl Sending<'_> {
             return inner.tell_here(index, self.method, body, deadline, meta);
         }
         let effect = match self.to {
-            To::Client(handle) => Effect::Out(self.to_client(handle, body, None, deadline)),
+            To::Client(handle) => Effect::Out(self.to_client(inner, handle, body, None, deadline)),
             _ => Effect::Tell(self.outgoing(inner, body, None, deadline), self.method),
         };
         inner.effect(task, effect);
@@ -195,7 +195,8 @@ impl Sending<'_> {
         let sent = match self.to {
             To::Client(handle) => {
                 let op = op.unwrap_or_else(|| inner.begin_forward(deadline, reply));
-                inner.outputs.push_back(self.to_client(handle, body, Some(op), deadline));
+                let output = self.to_client(inner, handle, body, Some(op), deadline);
+                inner.outputs.push_back(output);
                 return Ok(());
             }
             To::Service(handle) if handle.affinity.is_none() => match inner.type_of(handle.type_id) {
@@ -266,7 +267,14 @@ impl Sending<'_> {
         Outgoing { target, method: self.method_id(), body, call: op.map(call_id), deadline, affinity, meta }
     }
 
-    fn to_client(&self, handle: &ClientHandle, body: Payload, op: Option<OpRef>, deadline: Time) -> Output {
+    fn to_client(
+        &self,
+        inner: &Inner,
+        handle: &ClientHandle,
+        body: Payload,
+        op: Option<OpRef>,
+        deadline: Time,
+    ) -> Output {
         let (method, from, body) = (self.method_id(), handle.caller.me.clone(), body.into_bytes());
         match &handle.to {
             ClientTarget::Session { client, unreliable } => {
@@ -275,8 +283,9 @@ impl Sending<'_> {
             }
             ClientTarget::Group { group, except, unreliable } => {
                 let (except, unreliable) = (except.clone(), *unreliable);
+                let epoch = inner.epoch_of(from.as_ref());
                 let change = GroupChange::Push { method, from, body, except, unreliable };
-                Output::Group(GroupOp { group: Arc::clone(group), change })
+                Output::Group(GroupOp { group: Arc::clone(group), epoch, change })
             }
         }
     }

@@ -114,6 +114,12 @@ impl Inner {
         self.directory.find(id, &self.slots)
     }
 
+    /// The activation under which an entity speaks; 0: a service, or an entity that is not here any more.
+    pub(crate) fn epoch_of(&self, entity: Option<&EntityId>) -> u64 {
+        let index = entity.and_then(|entity| self.find(entity));
+        index.map_or(0, |index| self.slots[index as usize].epoch)
+    }
+
     /// Makes room for an entity and begins to bring it to life.
     pub(crate) fn activate(&mut self, id: EntityId, epoch: u64) -> Result<u32> {
         if let Some(index) = self.find(&id) {
@@ -190,13 +196,13 @@ impl Inner {
         let mut slot = self.slots.remove(index as usize);
         self.directory.remove(&slot.id, index);
         if let Some(extra) = slot.extra.take() {
-            self.release(&slot.id, *extra, error);
+            self.release(&slot.id, slot.epoch, *extra, error);
         }
         slot
     }
 
     /// Lets go of all that an ended entity held elsewhere.
-    fn release(&mut self, id: &EntityId, extra: Extra, error: &Error) {
+    fn release(&mut self, id: &EntityId, epoch: u64, extra: Extra, error: &Error) {
         for message in extra.reentrant {
             self.deliver(message.reply, Err(error.clone()));
         }
@@ -210,7 +216,7 @@ impl Inner {
             self.outputs.push_back(Output::WatchClient(id.clone(), client, false));
         }
         for group in extra.groups {
-            self.outputs.push_back(Output::Group(GroupOp { group, change: GroupChange::Drop }));
+            self.outputs.push_back(Output::Group(GroupOp { group, epoch, change: GroupChange::Drop }));
         }
         for watcher in extra.watchers {
             self.tell_gone(watcher, id.clone());

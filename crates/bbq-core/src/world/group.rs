@@ -65,7 +65,8 @@ impl<'a> Group<'a> {
                     groups.push(Arc::clone(&self.name));
                 }
             }
-            let op = GroupOp { group: Arc::clone(&self.name), change };
+            let epoch = inner.epoch_of(self.ctx.id.as_ref());
+            let op = GroupOp { group: Arc::clone(&self.name), epoch, change };
             inner.effect(self.ctx.task.0, Effect::Out(Output::Group(op)));
         });
     }

@@ -4,7 +4,7 @@ use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 
-use bbq_wire::{EntityId, Error, NodeUid, Result, SessionId, Time};
+use bbq_wire::{Code, EntityId, Error, NodeUid, Result, SessionId, Time};
 use bytes::Bytes;
 
 use crate::Payload;
@@ -42,6 +42,35 @@ pub struct ClientRef {
     pub session: SessionId,
     /// Who authenticated.
     pub account: Arc<str>,
+}
+
+impl ClientRef {
+    /// As an entity keeps it in its state, to let the session into its groups again in its next life.
+    #[must_use]
+    pub fn to_bytes(&self) -> Bytes {
+        let mut bytes = Vec::with_capacity(20 + self.account.len());
+        bytes.extend_from_slice(&self.gate.node.to_le_bytes());
+        bytes.extend_from_slice(&self.gate.incarnation.to_le_bytes());
+        bytes.extend_from_slice(&self.session.0.to_le_bytes());
+        bytes.extend_from_slice(self.account.as_bytes());
+        bytes.into()
+    }
+
+    /// The reverse of [`ClientRef::to_bytes`]. It may be a session that has ended meanwhile: who watches it is told so.
+    ///
+    /// # Errors
+    /// `DATA_LOSS`: the bytes are something else.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
+        let parts = || {
+            let (node, rest) = bytes.split_first_chunk()?;
+            let (incarnation, rest) = rest.split_first_chunk()?;
+            let (session, account) = rest.split_first_chunk()?;
+            let gate = NodeUid { node: u32::from_le_bytes(*node), incarnation: u64::from_le_bytes(*incarnation) };
+            let session = SessionId(u64::from_le_bytes(*session));
+            Some(Self { gate, session, account: std::str::from_utf8(account).ok()?.into() })
+        };
+        parts().ok_or_else(|| Error::new(Code::DATA_LOSS, "these bytes are no session"))
+    }
 }
 
 /// W3C trace context: trace id (16), span id (8), flags (1).
@@ -142,6 +171,9 @@ pub enum GroupChange {
 pub struct GroupOp {
     /// Name, unique in the cluster.
     pub group: Arc<str>,
+    /// The activation of the entity whose group it is; 0: a group that services share. A newer activation begins with an
+    /// empty group, and nothing that an older one still says is heard.
+    pub epoch: u64,
     /// What to do.
     pub change: GroupChange,
 }
@@ -309,4 +341,21 @@ pub enum Output {
     Kick(ClientRef, Error),
     /// After [`Input::Drain`]: no entity is left.
     Drained,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_survives_its_bytes_and_other_bytes_are_refused() {
+        let gate = NodeUid { node: 3, incarnation: 1 << 40 };
+        for account in ["", "guest:ann", "ä"] {
+            let client = ClientRef { gate, session: SessionId(u64::MAX - 1), account: account.into() };
+            assert_eq!(ClientRef::from_bytes(&client.to_bytes()), Ok(client));
+        }
+        for bad in [&[][..], &[0; 19], &[255; 21]] {
+            assert_eq!(ClientRef::from_bytes(bad).expect_err("no session").code, Code::DATA_LOSS);
+        }
+    }
 }

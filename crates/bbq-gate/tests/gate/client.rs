@@ -113,7 +113,8 @@ impl Server {
     }
 
     pub(crate) async fn group(&self, change: GroupChange) {
-        self.to_gate.send(ToGate::Group(GroupOp { group: "all".into(), change })).await.unwrap();
+        let op = GroupOp { group: "all".into(), epoch: 0, change };
+        self.to_gate.send(ToGate::Group(NodeUid::default(), op)).await.unwrap();
     }
 
     pub(crate) async fn join(&self, session: SessionId) {

@@ -343,6 +343,7 @@ impl Group {
         write_option(self.key.as_ref(), out, |entity, out| out.entity(entity));
         out.u8(self.unreliable.into());
         out.bytes(&self.body);
+        out.varint(self.epoch);
     }
 
     fn read(reader: &mut Reader<'_>, frame: &Bytes) -> Result<Self, ReadError> {
@@ -362,6 +363,7 @@ impl Group {
             key: reader.option(Reader::entity)?,
             unreliable: reader.u8()? != 0,
             body: body(reader, frame)?,
+            epoch: reader.varint()?,
         })
     }
 }

@@ -85,9 +85,9 @@ fn to_client() -> impl Strategy<Value = Mesh> {
 fn group() -> impl Strategy<Value = Mesh> {
     let op = prop_oneof![Just(GroupOp::Join), Just(GroupOp::Leave), Just(GroupOp::Drop), Just(GroupOp::Push)];
     let sids = || vec(sid(), 0..5);
-    (op, text(), sids(), sids(), small(), option::of(entity()), any::<bool>(), bytes()).prop_map(
-        |(op, group, sids, except, method, key, unreliable, body)| {
-            Mesh::Group(mesh::Group { op, group, sids, except, method, key, unreliable, body })
+    (op, text(), sids(), sids(), small(), option::of(entity()), any::<bool>(), bytes(), number()).prop_map(
+        |(op, group, sids, except, method, key, unreliable, body, epoch)| {
+            Mesh::Group(mesh::Group { op, group, sids, except, method, key, unreliable, body, epoch })
         },
     )
 }

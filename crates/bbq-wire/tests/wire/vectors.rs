@@ -362,6 +362,7 @@ fn mesh_samples() -> Vec<Mesh> {
         key: None,
         unreliable: false,
         body: body.clone(),
+        epoch: 7 << 32 | 1,
     };
     let hello = mesh::Hello { cluster: "c".into(), version: 1, roles: 5, listen: "tcp://h:1".into() };
     let place = Place { node, epoch: 9 };

@@ -70,6 +70,25 @@ async fn rooms_of_a_killed_game_come_back_elsewhere_with_every_acknowledged_line
 }
 
 #[tokio::test]
+async fn sessions_are_in_no_group_of_a_killed_game_until_they_join_again() {
+    let (cluster, [_center, _proxy, game, gate]) = Cluster::usual().await;
+    let (mut ann, mut bob) = (Player::at(&gate, "ann").await, Player::at(&gate, "bob").await);
+    for player in [&ann, &bob] {
+        answered("it joins", || player.enter("crowd")).await;
+    }
+    bob.shout("crowd", 1, 0).await.unwrap();
+    assert_eq!((ann.heard().await, bob.heard().await), (1, 1));
+    game.kill().await;
+    let _other = cluster.start("game", "game-2", &[]).await;
+    answered("it joins the next life", || bob.enter("crowd")).await;
+    bob.shout("crowd", 2, 0).await.unwrap();
+    assert_eq!(bob.heard().await, 2);
+    answered("so does the other", || ann.enter("crowd")).await;
+    bob.shout("crowd", 3, 0).await.unwrap();
+    assert_eq!(ann.heard().await, 3, "and missed nothing that was meant for it");
+}
+
+#[tokio::test]
 async fn callers_of_a_killed_game_get_a_verdict_and_nobody_is_sent_there_any_more() {
     let (_cluster, _center, _proxy, one, two, gate) = two_games().await;
     let player = Player::at(&gate, "ann").await;

@@ -119,6 +119,13 @@ impl Player {
         self.client.ask::<_, Empty>(id(&CROWD, "Shout"), Some(crowd.into()), &noise).await.map(drop)
     }
 
+    /// The number of the next shout.
+    pub(crate) async fn heard(&mut self) -> u64 {
+        let push = soon("a shout is heard", self.pushes.next()).await.expect("the client is open");
+        assert_eq!(push.method, id(&PROBE_CLIENT, "Heard"));
+        Noise::decode_from_slice(&push.body).expect("noise").number
+    }
+
     /// The next number that a ledger has pushed.
     pub(crate) async fn added(&mut self) -> u64 {
         let push = soon("a push arrives", self.pushes.next()).await.expect("the client is open");

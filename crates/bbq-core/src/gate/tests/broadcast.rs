@@ -17,7 +17,8 @@ fn a_group_is_told_in_one_go_and_the_bytes_are_shared() {
         except: vec![players[3].welcome.sid, SessionId(1)],
         unreliable: false,
     };
-    harness.gate.handle(harness.now, Input::Mesh(ToGate::Group(GroupOp { group: "room".into(), change: push })));
+    let op = GroupOp { group: "room".into(), epoch: 0, change: push };
+    harness.gate.handle(harness.now, Input::Mesh(ToGate::Group(NodeUid::default(), op)));
     let mut tails = BTreeSet::new();
     let mut told = 0;
     while let Some(output) = harness.gate.poll() {
@@ -55,6 +56,53 @@ fn members_leave_by_name_by_their_end_and_when_the_group_is_dropped() {
     harness.join("x", a.welcome.sid);
     harness.broadcast("x", b"4", vec![]);
     assert_eq!(bodies(&harness.received(a.conn)), [b"4".as_slice()]);
+}
+
+fn said(body: &'static [u8]) -> GroupChange {
+    let body = Bytes::from_static(body);
+    GroupChange::Push { method: SAID, from: None, body, except: vec![], unreliable: false }
+}
+
+#[test]
+fn a_newer_life_of_an_entity_begins_with_an_empty_group_and_an_older_one_is_not_heard() {
+    let mut harness = Harness::new(config());
+    let [a, b] = ["a", "b"].map(|name| harness.login(name));
+    let [old, new] = [1, 2].map(|node| NodeUid { node, incarnation: 1 });
+    harness.group_of(old, 7, "x", GroupChange::Join(client(a.welcome.sid)));
+    harness.group_of(new, 8, "x", GroupChange::Join(client(b.welcome.sid)));
+    // What the old life said last comes late.
+    harness.group_of(old, 7, "x", said(b"old"));
+    harness.group_of(old, 7, "x", GroupChange::Join(client(a.welcome.sid)));
+    harness.group_of(old, 7, "x", GroupChange::Leave(client(b.welcome.sid)));
+    harness.group_of(old, 7, "x", GroupChange::Drop);
+    harness.group_of(new, 8, "x", said(b"new"));
+    let heard = [&a, &b].map(|player| bodies(&harness.received(player.conn)));
+    assert_eq!(heard, [vec![], vec![Bytes::from_static(b"new")]]);
+    // A life without members of its own does not speak to those of the one before.
+    harness.group_of(new, 9, "x", said(b"alone"));
+    assert_eq!(harness.received(b.conn), []);
+    assert_eq!((harness.gate.stats().groups, harness.gate.stats().members), (0, 0));
+}
+
+#[test]
+fn groups_of_entities_end_with_their_node_unless_they_live_on_elsewhere() {
+    let mut harness = Harness::new(config());
+    let a = harness.login("a");
+    let [dead, alive] = [1, 2].map(|node| NodeUid { node, incarnation: 1 });
+    let join = || GroupChange::Join(client(a.welcome.sid));
+    for (node, epoch, group) in [(dead, 7, "x"), (dead, 7, "y"), (alive, 8, "y"), (dead, 0, "of services")] {
+        harness.group_of(node, epoch, group, join());
+    }
+    harness.handle(Input::Mesh(ToGate::Dead(vec![dead])));
+    assert_eq!((harness.gate.stats().groups, harness.gate.stats().members), (2, 2));
+    harness.group_of(dead, 7, "x", said(b"x"));
+    harness.group_of(alive, 8, "y", said(b"y"));
+    harness.group_of(alive, 0, "of services", said(b"s"));
+    assert_eq!(bodies(&harness.received(a.conn)), [b"y".as_slice(), b"s"]);
+    // The session knows as well: it can join again.
+    harness.group_of(alive, 9, "x", join());
+    harness.group_of(alive, 9, "x", said(b"again"));
+    assert_eq!(bodies(&harness.received(a.conn)), [b"again".as_slice()]);
 }
 
 #[test]

@@ -244,7 +244,12 @@ impl Harness {
     }
 
     fn group(&mut self, group: &str, change: GroupChange) {
-        self.handle(Input::Mesh(ToGate::Group(GroupOp { group: group.into(), change })));
+        self.group_of(NodeUid::default(), 0, group, change);
+    }
+
+    /// An entity on `node` that lives under `epoch` says something to a group of its own.
+    fn group_of(&mut self, node: NodeUid, epoch: u64, group: &str, change: GroupChange) {
+        self.handle(Input::Mesh(ToGate::Group(node, GroupOp { group: group.into(), epoch, change })));
     }
 
     fn broadcast(&mut self, group: &str, body: &[u8], except: Vec<SessionId>) {

@@ -1,7 +1,5 @@
 //! Pushes, calls to clients, groups, sessions and watches between nodes.
 
-use std::sync::Arc;
-
 use bbq_wire::{Code, EntityId, Error, SessionId, Time};
 use bytes::Bytes;
 
@@ -90,21 +88,74 @@ fn a_call_to_a_client_of_a_dead_gate_says_so() {
     assert_eq!(net.code(call), Code::CLIENT_GONE);
 }
 
-#[test]
-fn membership_goes_to_one_gate_and_pushes_go_to_all() {
-    let mut net = net();
-    let group: Arc<str> = "room".into();
-    let op = |change| world::Output::Group(GroupOp { group: Arc::clone(&group), change });
-    from_world(&mut net, 1, op(GroupChange::Join(client(2, 5))));
+fn in_group(net: &mut Net, epoch: u64, change: GroupChange) {
+    from_world(net, 1, world::Output::Group(GroupOp { group: "room".into(), epoch, change }));
+}
+
+fn pushed() -> GroupChange {
     let body = Bytes::from_static(b"hi");
-    let push = GroupChange::Push { method: 4, from: None, body, except: vec![SessionId(9)], unreliable: true };
-    from_world(&mut net, 1, op(push.clone()));
-    let got = gate_got(&mut net, 2);
-    let [ToGate::Group(GroupOp { change: GroupChange::Join(joined), .. }), ToGate::Group(pushed)] = &got[..] else {
-        panic!("{got:?}")
-    };
-    assert_eq!((joined.session, &pushed.change), (SessionId(5), &push));
-    assert_eq!(gate_got(&mut net, 3), [ToGate::Group(GroupOp { group, change: push })]);
+    GroupChange::Push { method: 4, from: None, body, except: vec![SessionId(9)], unreliable: true }
+}
+
+/// What gates 2 and 3 were told of the group of node 1.
+fn heard(net: &mut Net) -> [Vec<(u64, GroupChange)>; 2] {
+    net.run(millis(200));
+    [2, 3].map(|gate| {
+        let told = gate_got(net, gate).into_iter().map(|told| match told {
+            ToGate::Group(from, GroupOp { group, epoch, change }) => {
+                assert_eq!((from, &*group), (uid(1), "room"));
+                (epoch, change)
+            }
+            other => panic!("{other:?}"),
+        });
+        told.collect()
+    })
+}
+
+#[test]
+fn what_an_entity_says_to_its_group_goes_to_the_gates_of_members_and_to_no_other() {
+    let mut net = net();
+    in_group(&mut net, 7, pushed());
+    in_group(&mut net, 7, GroupChange::Join(client(2, 5)));
+    in_group(&mut net, 7, pushed());
+    let [member, other] = heard(&mut net);
+    let [(7, GroupChange::Join(joined)), push] = &member[..] else { panic!("{member:?}") };
+    assert_eq!((joined.session, push), (SessionId(5), &(7, pushed())));
+    assert_eq!(other, []);
+    in_group(&mut net, 7, GroupChange::Join(client(3, 6)));
+    in_group(&mut net, 7, pushed());
+    in_group(&mut net, 7, GroupChange::Drop);
+    in_group(&mut net, 7, pushed());
+    let [member, other] = heard(&mut net);
+    assert_eq!(member, [(7, pushed()), (7, GroupChange::Drop)]);
+    assert_eq!(other[1..], [(7, pushed()), (7, GroupChange::Drop)]);
+}
+
+#[test]
+fn what_is_said_to_a_group_that_services_share_goes_to_every_gate() {
+    let mut net = net();
+    in_group(&mut net, 0, GroupChange::Join(client(2, 5)));
+    in_group(&mut net, 0, pushed());
+    let [member, other] = heard(&mut net);
+    assert_eq!((member.len(), &other[..]), (2, &[(0, pushed())][..]));
+}
+
+#[test]
+fn gates_hear_of_dead_nodes_and_dead_gates_are_told_nothing() {
+    let mut net = net();
+    in_group(&mut net, 7, GroupChange::Join(client(2, 5)));
+    in_group(&mut net, 7, GroupChange::Join(client(3, 6)));
+    heard(&mut net);
+    net.kill(3);
+    net.run(millis(1000));
+    assert_eq!(gate_got(&mut net, 2), [ToGate::Dead(vec![uid(3)])]);
+    let dropped = net.nodes[1].mesh.stats().dropped;
+    in_group(&mut net, 7, pushed());
+    in_group(&mut net, 7, GroupChange::Join(client(3, 7)));
+    in_group(&mut net, 7, pushed());
+    assert_eq!(heard(&mut net)[0].len(), 2);
+    // The join went nowhere, and no push tried to.
+    assert_eq!(net.nodes[1].mesh.stats().dropped, dropped + 1);
 }
 
 #[test]
