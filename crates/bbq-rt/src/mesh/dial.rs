@@ -54,24 +54,63 @@ impl Dialer {
     }
 
     /// Tries until a link is open, or `wanted` says stop.
-    async fn connect(&self, address: &Address, peer: Option<NodeUid>, wanted: impl Fn() -> bool) -> Option<Opened> {
-        let mut pause = FIRST_PAUSE;
-        let mut told = String::new();
+    async fn connect(
+        &self,
+        address: &Address,
+        peer: Option<NodeUid>,
+        trouble: &mut Trouble,
+        wanted: impl Fn() -> bool,
+    ) -> Option<Opened> {
         while wanted() && !self.events.is_closed() {
             match self.attempt(address, peer).await {
                 Ok(opened) => return Some(opened),
-                Err(error) => {
-                    let text = error.to_string();
-                    if text != told {
-                        tracing::warn!(%address, %error, "no link; trying again");
-                        told = text;
-                    }
-                }
+                Err(error) => trouble.failed(address, &error),
             }
-            tokio::time::sleep(jittered(pause)).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
+            tokio::time::sleep(jittered(trouble.pause())).await;
         }
         None
+    }
+}
+
+/// A link that cannot be made, or does not last: how long to wait, and what to say of it. One line when it begins and
+/// one when it is over, however many tries lie between.
+#[derive(Debug, Default)]
+struct Trouble {
+    tries: u32,
+    since: Option<Instant>,
+}
+
+impl Trouble {
+    /// Another failure; `true`: the first.
+    fn count(&mut self) -> bool {
+        self.tries = self.tries.saturating_add(1);
+        self.since.replace(self.since.unwrap_or_else(Instant::now)).is_none()
+    }
+
+    fn failed(&mut self, address: &Address, error: &dyn std::fmt::Display) {
+        if self.count() {
+            tracing::warn!(%address, %error, "no link; trying again");
+        } else {
+            tracing::debug!(%address, %error, tries = self.tries, "still no link");
+        }
+    }
+
+    /// How long to wait now, before jitter.
+    fn pause(&self) -> Duration {
+        let doublings = self.tries.saturating_sub(1).min(16);
+        FIRST_PAUSE.saturating_mul(1 << doublings).min(LONGEST_PAUSE)
+    }
+
+    /// All is well again: what there was, if there was anything.
+    fn end(&mut self) -> Option<(u32, Duration)> {
+        let Self { tries, since } = std::mem::take(self);
+        since.map(|since| (tries, since.elapsed()))
+    }
+
+    fn over(&mut self, address: &Address) {
+        if let Some((tries, time)) = self.end() {
+            tracing::info!(%address, tries, seconds = time.as_secs(), "the link is back");
+        }
     }
 }
 
@@ -83,24 +122,32 @@ pub(super) async fn dial(dialer: Arc<Dialer>, peer: NodeUid, address: String) {
     if !pause.is_zero() {
         tokio::time::sleep(jittered(pause)).await;
     }
-    if let Some(opened) = dialer.connect(&address, Some(peer), wanted).await {
+    let mut trouble = Trouble::default();
+    if let Some(opened) = dialer.connect(&address, Some(peer), &mut trouble, wanted).await {
+        trouble.over(&address);
         dialer.remember_opened(peer, pause);
         // Fails only when the router has ended.
         dialer.events.send(Event::Opened(Box::new(opened))).await.unwrap_or_default();
     }
 }
 
-/// Makes the one link of a process behind a sidecar, and makes it again whenever it is lost.
+/// Makes the one link of a process behind a sidecar, and makes it again whenever it is lost. One that does not last is
+/// a failure like one that cannot be made: a proxy that lets us in and sends us away is not asked twenty times a second.
 pub(super) async fn keep_uplink(dialer: Arc<Dialer>, address: Address) {
-    while let Some(mut opened) = dialer.connect(&address, None, || true).await {
-        let (alive, lost) = tokio::sync::oneshot::channel::<()>();
+    let mut trouble = Trouble::default();
+    while let Some(mut opened) = dialer.connect(&address, None, &mut trouble, || true).await {
+        let (alive, mut lost) = tokio::sync::oneshot::channel::<()>();
         opened.stream.reader = Box::new(Watched { inner: opened.stream.reader, _alive: alive });
         if dialer.events.send(Event::Opened(Box::new(opened))).await.is_err() {
             return;
         }
         // Ends when the reader is dropped, and it is dropped with the link.
-        lost.await.unwrap_or_default();
-        tokio::time::sleep(jittered(FIRST_PAUSE)).await;
+        if tokio::time::timeout(STEADY, &mut lost).await.is_err() {
+            trouble.over(&address);
+            lost.await.unwrap_or_default();
+        }
+        trouble.failed(&address, &"the link is lost");
+        tokio::time::sleep(jittered(trouble.pause())).await;
     }
 }
 
@@ -152,4 +199,43 @@ pub(super) async fn accept(dialer: Arc<Dialer>, listener: Listener) {
 fn jittered(pause: Duration) -> Duration {
     let random = RandomState::new().build_hasher().finish();
     pause / 2 + pause.mul_f64(f64::from((random & 0xffff) as u16) / 131_072.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_up_to_the_longest_and_begin_anew_when_it_was_over() {
+        let mut trouble = Trouble::default();
+        let pauses: Vec<u128> = std::iter::repeat_with(|| {
+            trouble.count();
+            trouble.pause().as_millis()
+        })
+        .take(9)
+        .collect();
+        assert_eq!(pauses, [50, 100, 200, 400, 800, 1600, 2000, 2000, 2000]);
+        trouble.end();
+        assert!(trouble.count());
+        assert_eq!(trouble.pause(), FIRST_PAUSE);
+    }
+
+    #[test]
+    fn trouble_is_told_when_it_begins_and_when_it_is_over() {
+        let mut trouble = Trouble::default();
+        assert_eq!(trouble.end(), None, "there was none");
+        let told: Vec<bool> = (0..100_000).map(|_| trouble.count()).collect();
+        assert_eq!(told.iter().filter(|told| **told).count(), 1);
+        assert!(told[0] && trouble.pause() == LONGEST_PAUSE);
+        assert_eq!(trouble.end().map(|(tries, _)| tries), Some(100_000));
+        assert_eq!(trouble.end(), None);
+    }
+
+    #[test]
+    fn jitter_takes_at_most_half() {
+        for _ in 0..1000 {
+            let pause = jittered(LONGEST_PAUSE);
+            assert!(pause >= LONGEST_PAUSE / 2 && pause <= LONGEST_PAUSE, "{pause:?}");
+        }
+    }
 }

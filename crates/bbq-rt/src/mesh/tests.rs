@@ -282,6 +282,23 @@ async fn a_process_behind_a_sidecar_comes_back_when_its_proxy_does() {
 }
 
 #[tokio::test]
+async fn a_proxy_that_lets_in_and_sends_away_is_asked_less_and_less_often() {
+    let path = temporary_path("moody");
+    let listener = Listener::bind(&Address::Unix(path.clone())).await.unwrap();
+    let (_sender, views) = watch::channel(Arc::new(View::default()));
+    let child = Setup { number: 2, roles: Roles::GAME, listen: Vec::new(), uplink: Some(Address::Unix(path)) };
+    let _game = start(child, views).await;
+    let mut asked = 0;
+    let begun = tokio::time::Instant::now();
+    while let Ok(stream) = tokio::time::timeout_at(begun + Duration::from_millis(1500), listener.accept()).await {
+        drop(identity(1, "test").accept(stream.unwrap()).await.unwrap());
+        asked += 1;
+    }
+    // Pauses of at least 25, 50, 100, 200, 400, 800 ms; it was every 25 to 50 ms.
+    assert!((1..=7).contains(&asked), "{asked} times in 1.5 s");
+}
+
+#[tokio::test]
 async fn a_full_inbox_makes_calls_busy_and_loses_nothing_else() {
     let (sender, views) = watch::channel(Arc::new(View::default()));
     let machine = Config { me: uid(1), roles: GAME_AND_PROXY, worlds: 1, ..Config::default() };
