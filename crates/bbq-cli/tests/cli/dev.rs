@@ -44,6 +44,9 @@ fn a_new_project_is_tested_run_and_changed_while_it_runs() {
     let player = Options::new(format!("tcp://{gate}")).guest("ann");
     let player = runtime.block_on(Client::connect(player)).expect("a session");
     let session = player.sid();
+    let mut pushes = player.pushes();
+    let join = player.call(method_id("seedling.Room/Join"), Some("lobby".into()), Vec::new(), Duration::from_secs(5));
+    runtime.block_on(join).expect("the room lets her in");
     let say = |text: &str| {
         let body = [&[0x0a, text.len() as u8], text.as_bytes()].concat();
         let call = player.call(method_id("seedling.Room/Say"), Some("lobby".into()), body, Duration::from_secs(5));
@@ -63,6 +66,20 @@ fn a_new_project_is_tested_run_and_changed_while_it_runs() {
     dev.wait_for("src/room.rs changed: live again in");
     eprintln!("a change is live again after {:.1} s", start.elapsed().as_secs_f64());
     assert!(player.is_online() && player.sid() == session, "the session goes on");
+    // Said by somebody else: the next life of the room knows who is in it, and nobody had to join again.
+    assert_eq!(call(&["Say", r#"{"text": "after"}"#]).code, 0);
+    let heard = runtime.block_on(async {
+        let until_after = async {
+            while let Some(push) = pushes.next().await {
+                if push.body.ends_with(b"after") {
+                    return true;
+                }
+            }
+            false
+        };
+        tokio::time::timeout(Duration::from_secs(20), until_after).await
+    });
+    assert_eq!(heard, Ok(true), "she hears what is said in the new game");
     say("still me").expect("an answer of the new game");
     let refused = call(&["Say"]);
     assert!(refused.err.contains("silence is no line"), "the new program answers: {refused:?}");
