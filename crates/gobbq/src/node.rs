@@ -162,8 +162,8 @@ impl Node {
         check_cluster(&*control, options).await?;
         let clock = Clock::start();
         let listeners = listeners(options).await?;
-        let address = listeners.first().map(|listener| listener.local_address().to_string());
-        let info = node_info(options, parts, address.unwrap_or_default());
+        let announced = announced(options, &listeners);
+        let info = node_info(options, parts, announced.clone());
         let attendance = attend(control.clone(), info).await?;
         let me = attendance.session().uid;
         let membership = Membership::start(control);
@@ -173,7 +173,7 @@ impl Node {
         let (to_gate, from_mesh) = mpsc::channel(GATE_QUEUE);
         let is_gate = options.roles.contains(Roles::GATE);
         let inboxes = Inboxes { worlds: queues.inboxes(), gate: is_gate.then_some(to_gate) };
-        let sidecar = behind_sidecar(options);
+        let sidecar = options.is_behind_sidecar();
         let machine = bbq_core::mesh::Config {
             me,
             roles: options.roles,
@@ -183,7 +183,8 @@ impl Node {
             ..bbq_core::mesh::Config::default()
         };
         let uplink = options.sidecar.clone().filter(|_| sidecar).map(Address::Unix);
-        let config = MeshConfig { machine, cluster: options.cluster.clone(), uplink, ..MeshConfig::default() };
+        let config =
+            MeshConfig { machine, cluster: options.cluster.clone(), announced, uplink, ..MeshConfig::default() };
         let mesh = MeshNode::start(config, listeners, inboxes, clock, views(membership.views()))?;
         self.addresses.mesh = mesh.local_addresses().iter().map(ToString::to_string).collect();
         if is_game {
@@ -318,10 +319,6 @@ impl Node {
     }
 }
 
-fn behind_sidecar(options: &Options) -> bool {
-    options.sidecar.is_some() && !options.roles.contains(Roles::PROXY)
-}
-
 async fn start_center(options: &Options) -> Result<Option<Center>> {
     if !options.roles.contains(Roles::CENTER) {
         return Ok(None);
@@ -338,7 +335,7 @@ async fn start_center(options: &Options) -> Result<Option<Center>> {
 /// TCP for other hosts and, for a proxy with a sidecar path, a Unix socket for the processes of its own.
 async fn listeners(options: &Options) -> Result<Vec<Listener>> {
     let mut addresses = Vec::new();
-    if !behind_sidecar(options) {
+    if !options.is_behind_sidecar() {
         addresses.push(Address::Tcp(options.mesh_listen.to_string()));
         addresses.extend(options.sidecar.clone().map(Address::Unix));
     }
@@ -353,6 +350,17 @@ async fn listeners(options: &Options) -> Result<Vec<Listener>> {
         listeners.push(Listener::bind(&address).await.map_err(failed)?);
     }
     Ok(listeners)
+}
+
+/// The address that others are told; empty for a process that takes no links.
+fn announced(options: &Options, listeners: &[Listener]) -> String {
+    let Some(listener) = listeners.first() else { return String::new() };
+    let listen = listener.local_address().to_string();
+    let announced = options.announced(&listen);
+    if announced != listen {
+        tracing::info!(%listen, %announced, "other nodes are told to come to another address than that of the socket");
+    }
+    announced
 }
 
 fn node_info(options: &Options, parts: &Parts, address: String) -> NodeInfo {

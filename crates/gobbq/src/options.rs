@@ -30,6 +30,9 @@ pub struct Options {
     pub compat_kcp: Option<SocketAddr>,
     /// Where this node listens for other nodes.
     pub mesh_listen: SocketAddr,
+    /// `HOST:PORT` at which other nodes reach this one, where that is not [`Options::mesh_listen`]: behind a NAT, in a
+    /// container, or when it listens on every address. Port 0: the one that it listens on.
+    pub mesh_advertise: Option<String>,
     /// Unix socket: of the proxy to go through (games and gates), or to offer (proxies).
     pub sidecar: Option<PathBuf>,
     /// PEM files of the gate's certificate chain and key.
@@ -56,6 +59,7 @@ impl Default for Options {
             compat_listen: None,
             compat_kcp: None,
             mesh_listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            mesh_advertise: None,
             sidecar: None,
             tls: None,
             data: None,
@@ -99,6 +103,12 @@ pub const SETTINGS: &[(&str, &str, &str, &str)] = &[
     ("--compat-listen", "BBQ_COMPAT_LISTEN", "IP:PORT", "where the gate serves npm gobbq-ts over WebSocket and TCP"),
     ("--compat-kcp", "BBQ_COMPAT_KCP", "IP:PORT", "the same over KCP: neither encryption nor credentials"),
     ("--mesh-listen", "BBQ_MESH_LISTEN", "IP:PORT", "where this node listens for other nodes [127.0.0.1:0]"),
+    (
+        "--mesh-advertise",
+        "BBQ_MESH_ADVERTISE",
+        "HOST:PORT",
+        "where other nodes reach this one; port 0 = the port of --mesh-listen [--mesh-listen]",
+    ),
     ("--sidecar", "BBQ_SIDECAR", "PATH", "Unix socket of the proxy to go through, or to offer"),
     ("--tls-cert", "BBQ_TLS_CERT", "PEM", "certificate chain of the gate; with --tls-key"),
     ("--tls-key", "BBQ_TLS_KEY", "PEM", "private key of the gate"),
@@ -164,6 +174,7 @@ impl Options {
             "--compat-listen" => self.compat_listen = Some(address()?),
             "--compat-kcp" => self.compat_kcp = Some(address()?),
             "--mesh-listen" => self.mesh_listen = address()?,
+            "--mesh-advertise" => self.mesh_advertise = Some(reachable(value).map_err(|why| bad(name, &why))?),
             "--sidecar" => self.sidecar = Some(value.into()),
             "--tls-cert" => self.tls.get_or_insert_default().0 = value.into(),
             "--tls-key" => self.tls.get_or_insert_default().1 = value.into(),
@@ -193,13 +204,35 @@ impl Options {
         {
             return Err(bad("--tls-cert", "--tls-cert and --tls-key go together"));
         }
-        if self.mesh_listen.ip().is_unspecified() {
+        if self.mesh_listen.ip().is_unspecified() && self.mesh_advertise.is_none() {
             return Err(bad(
                 "--mesh-listen",
-                "other nodes are told this address: name one at which they reach this machine",
+                "other nodes are told this address: name one at which they reach this machine, or say it with \
+                 --mesh-advertise HOST:PORT",
             ));
         }
+        let listens_for_nobody = self.roles == Roles::CENTER || self.is_behind_sidecar();
+        if self.mesh_advertise.is_some() && listens_for_nobody {
+            let why = "a center alone, and a process behind a sidecar, take no links of other nodes";
+            return Err(bad("--mesh-advertise", why));
+        }
         Ok(self)
+    }
+
+    /// Whether this process goes through the proxy of its host, and takes no links itself.
+    #[must_use]
+    pub fn is_behind_sidecar(&self) -> bool {
+        self.sidecar.is_some() && !self.roles.contains(Roles::PROXY)
+    }
+
+    /// What other nodes are told, when we listen at `local`.
+    #[must_use]
+    pub fn announced(&self, local: &str) -> String {
+        let port = local.rsplit(':').next().unwrap_or_default();
+        match &self.mesh_advertise {
+            Some(told) => told.strip_suffix(":0").map_or_else(|| told.clone(), |host| format!("{host}:{port}")),
+            None => local.to_owned(),
+        }
     }
 
     /// Worlds to run: the setting, or one for each core.
@@ -225,6 +258,30 @@ pub fn roles(text: &str) -> Result<Roles, String> {
         "all" => Ok(Options::default().roles),
         other => Err(format!("`{other}` is not a role: center, proxy, game, gate or all")),
     })
+}
+
+/// Checks a `HOST:PORT` that others shall connect to: a name, or an address that means one machine.
+///
+/// # Errors
+/// Says what is wrong with it.
+pub fn reachable(text: &str) -> Result<String, String> {
+    let wrong = || format!("`{text}` is not HOST:PORT, such as game-1.local:4200 or [2001:db8::1]:4200");
+    if let Ok(address) = text.parse::<SocketAddr>() {
+        return match address.ip().is_unspecified() {
+            true => Err(format!("`{text}` means every address: name one at which others reach this machine")),
+            false => Ok(text.to_owned()),
+        };
+    }
+    let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;
+    let is_label = |label: &str| {
+        let letters = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+        (1..=63).contains(&label.len()) && label.bytes().all(letters)
+    };
+    let labels = host.strip_suffix('.').unwrap_or(host);
+    // Four numbers that are no address are a typing error, no name.
+    let is_name = labels.split('.').all(is_label) && labels.bytes().any(|byte| byte.is_ascii_alphabetic());
+    let is_port = port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok();
+    if is_name && is_port && host.len() <= 253 { Ok(text.to_owned()) } else { Err(wrong()) }
 }
 
 /// Parses `500ms`, `10s`, `5m`, `2h`; a bare number is seconds.
@@ -275,6 +332,7 @@ mod tests {
             let value = match *option {
                 "--role" => "center,gate",
                 "--center-listen" | "--listen" | "--mesh-listen" | "--compat-listen" | "--compat-kcp" => "127.0.0.1:1",
+                "--mesh-advertise" => "game-1.local:4200",
                 "--worlds" => "2",
                 "--for" => "10s",
                 _ => "x",
@@ -300,10 +358,30 @@ mod tests {
             (&["--listen", "4000"], "not an address"),
             (&["--for", "soon"], "not a duration"),
             (&["--tls-cert", "a.pem"], "go together"),
-            (&["--mesh-listen", "0.0.0.0:7000"], "reach this machine"),
+            (&["--mesh-listen", "0.0.0.0:7000"], "--mesh-advertise HOST:PORT"),
+            (&["--mesh-advertise", "0.0.0.0:7000"], "every address"),
+            (&["--mesh-advertise", "[::]:7000"], "every address"),
+            (&["--mesh-advertise", "10.0.0.1"], "not HOST:PORT"),
+            (&["--mesh-advertise", "10.0.0:7000"], "not HOST:PORT"),
+            (&["--mesh-advertise", "tcp://game:7000"], "not HOST:PORT"),
+            (&["--mesh-advertise", "game:70000"], "not HOST:PORT"),
+            (&["--mesh-advertise", "game:+7"], "not HOST:PORT"),
+            (&["--mesh-advertise", ":7000"], "not HOST:PORT"),
+            (&["--mesh-advertise", "a b:7000"], "not HOST:PORT"),
+            (&["--mesh-advertise", "game:7000", "--role", "center"], "take no links"),
         ] {
             let error = parse(arguments).expect_err("a mistake").to_string();
             assert!(error.contains(words), "{error}");
         }
+    }
+
+    #[test]
+    fn others_are_told_what_is_advertised_and_else_where_we_listen() {
+        let told = |arguments: &[&str]| parse(arguments).expect("is fine").announced("0.0.0.0:7001");
+        assert_eq!(told(&[]), "0.0.0.0:7001");
+        let everywhere = ["--mesh-listen", "0.0.0.0:0", "--mesh-advertise"];
+        assert_eq!(told(&[&everywhere[..], &["game-1.local:4200"]].concat()), "game-1.local:4200");
+        assert_eq!(told(&[&everywhere[..], &["10.0.0.3:0"]].concat()), "10.0.0.3:7001");
+        assert_eq!(told(&[&everywhere[..], &["[2001:db8::1]:0"]].concat()), "[2001:db8::1]:7001");
     }
 }

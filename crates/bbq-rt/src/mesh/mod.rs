@@ -59,6 +59,8 @@ pub struct MeshConfig {
     pub machine: Config,
     /// Name of the cluster; links with nodes of others are refused.
     pub cluster: String,
+    /// Where others reach this process, as they are told; empty: it takes no links.
+    pub announced: String,
     /// Where the proxy of this host listens; with it, [`Config::sidecar`] must be set.
     pub uplink: Option<Address>,
     /// Limits.
@@ -92,7 +94,7 @@ impl MeshNode {
         clock: Clock,
         views: watch::Receiver<Arc<View>>,
     ) -> io::Result<Self> {
-        let MeshConfig { machine, cluster, uplink, limits, placement } = config;
+        let MeshConfig { machine, cluster, announced, uplink, limits, placement } = config;
         let invalid = |why: &str| Err(io::Error::new(io::ErrorKind::InvalidInput, why));
         if inboxes.worlds.len() < usize::from(machine.worlds) {
             return invalid("every world needs an inbox");
@@ -101,8 +103,7 @@ impl MeshNode {
             return invalid("a process behind a sidecar needs the address of its proxy, and no other process does");
         }
         let addresses: Vec<Address> = listeners.iter().map(|listener| listener.local_address().clone()).collect();
-        let listen = addresses.first().map(ToString::to_string).unwrap_or_default();
-        let identity = Identity { me: machine.me, cluster, roles: machine.roles, listen };
+        let identity = Identity { me: machine.me, cluster, roles: machine.roles, listen: announced };
         let (events, queue) = mpsc::channel(limits.events);
         let dialer = Arc::new(Dialer::new(identity, events.clone(), views.clone()));
         let mesh = Mesh::with_placement(machine, placement);

@@ -102,6 +102,35 @@ async fn games_and_gates_go_through_the_unix_socket_of_a_sidecar() {
 }
 
 #[tokio::test]
+async fn others_come_to_the_address_that_a_game_advertises() {
+    let (cluster, _center) = Cluster::with_center(&[]).await;
+    // What stands for a port that is forwarded to a container.
+    let forwarded = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let outside = forwarded.local_addr().unwrap().to_string();
+    let advertise = ["--mesh-advertise", &*outside];
+    let (_proxy, game, gate) = tokio::join!(
+        cluster.start("proxy", "proxy", &[]),
+        cluster.start("game", "game", &advertise),
+        cluster.start("gate", "gate", &[])
+    );
+    let inside = game.mesh().remove(0);
+    assert_ne!(inside, outside);
+    let log = cluster.log("game");
+    assert!(log.contains(&inside) && log.contains(&outside), "it says what it announces: {log}");
+    let forwarding = tokio::spawn(async move {
+        while let Ok((mut near, _)) = forwarded.accept().await {
+            let mut far = tokio::net::TcpStream::connect(&inside).await.expect("the game listens");
+            tokio::spawn(async move { tokio::io::copy_bidirectional(&mut near, &mut far).await });
+        }
+    });
+    let player = Player::at(&gate, "ann").await;
+    // The gate has no other way to it.
+    assert_eq!(answered("the service answers", || player.instance()).await.pid, game.pid());
+    answered("an entity answers", || player.add("forwarded", 1)).await;
+    forwarding.abort();
+}
+
+#[tokio::test]
 async fn a_process_of_another_cluster_is_refused_with_the_names_of_both() {
     let (cluster, _center) = Cluster::with_center(&["--cluster", "ours"]).await;
     let _proxy = cluster.start("proxy", "proxy", &["--cluster", "ours"]).await;
