@@ -9,6 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
+use crate::print;
 use crate::project::{Project, read, stdout, write};
 
 const PAGE: &str = "docs/benchmarks.md";
@@ -50,9 +51,9 @@ pub(crate) fn run(project: &Project, name: Option<&str>, json: bool) -> Result<b
         bail!("nothing was measured");
     }
     if json {
-        println!("{}", Value::Array(rows));
+        print::line(Value::Array(rows));
     } else {
-        measures.iter().for_each(|measure| println!("{}", line(measure)));
+        measures.iter().for_each(|measure| print::line(line(measure)));
     }
     let page = read(&project.path(PAGE)).unwrap_or_else(|_| "# Benchmarks\n".to_owned());
     write(&project.path(PAGE), &updated(&page, &measures, &origin(project)))?;

@@ -2,9 +2,9 @@
 //!
 //! `cargo xtask ci` is the one gate of the project; every other command is one of its steps, or a tool beside it.
 //! Exit codes: 0 all well, 1 a step failed, 2 the command line was wrong.
-#![expect(clippy::print_stdout, reason = "a command-line tool talks on stdout")]
 
 mod args;
+mod print;
 mod project;
 mod report;
 mod source;
@@ -45,7 +45,7 @@ fn main() -> ExitCode {
 /// Runs one command; `false` when a step of it failed and has been reported.
 fn run(command: Command) -> anyhow::Result<bool> {
     if command == Command::Help {
-        println!("{}", args::USAGE);
+        print::line(args::USAGE);
         return Ok(true);
     }
     let project = Project::locate()?;

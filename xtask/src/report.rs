@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
+use crate::print;
 use crate::project::shown;
 
 /// How a step ended when nothing went wrong.
@@ -93,7 +94,7 @@ impl Report {
 
     /// Runs one step. `repeat` is the command that runs this step alone.
     pub(crate) fn step(&mut self, name: &str, repeat: &str, body: impl FnOnce(&mut Counts) -> Result<Outcome>) {
-        println!("\n== {name}");
+        print::line(format_args!("\n== {name}"));
         let started = Instant::now();
         let before = self.counts;
         let result = body(&mut self.counts);
@@ -110,15 +111,19 @@ impl Report {
         let step = Step { name: name.to_owned(), ended, took, note, repeat: repeat.to_owned() };
         match step.ended {
             Ended::Failed => {
-                println!("-- {name}: FAILED after {}: {}\n   repeat: {repeat}", Seconds(took), step.note);
+                print::line(format_args!(
+                    "-- {name}: FAILED after {}: {}\n   repeat: {repeat}",
+                    Seconds(took),
+                    step.note
+                ));
             }
-            Ended::Skipped => println!("-- {name}: SKIPPED: {}", step.note),
-            Ended::Absent => println!("-- {name}: {}", step.note),
-            Ended::Passed => println!("-- {name}: ok in {}", Seconds(took)),
+            Ended::Skipped => print::line(format_args!("-- {name}: SKIPPED: {}", step.note)),
+            Ended::Absent => print::line(format_args!("-- {name}: {}", step.note)),
+            Ended::Passed => print::line(format_args!("-- {name}: ok in {}", Seconds(took))),
         }
         if self.counts != before {
             let (passed, failed) = (self.counts.passed - before.passed, self.counts.failed - before.failed);
-            println!("   {passed} tests passed and {failed} failed");
+            print::line(format_args!("   {passed} tests passed and {failed} failed"));
         }
         self.steps.push(step);
     }
@@ -131,7 +136,7 @@ impl Report {
     /// Prints the table and says whether all is well.
     pub(crate) fn finish(self) -> bool {
         let wide = self.steps.iter().map(|step| step.name.chars().count()).max().unwrap_or(0);
-        println!("\n== summary");
+        print::line(format_args!("\n== summary"));
         for step in &self.steps {
             let ended = match step.ended {
                 Ended::Passed => "ok",
@@ -140,15 +145,20 @@ impl Report {
                 Ended::Absent => "absent",
             };
             let note = step.note.lines().next().unwrap_or("");
-            println!("{:wide$}  {ended:7}  {:>8}  {note}", step.name, Seconds(step.took).to_string());
+            print::line(format_args!("{:wide$}  {ended:7}  {:>8}  {note}", step.name, Seconds(step.took).to_string()));
         }
         let failed: Vec<&Step> = self.steps.iter().filter(|step| matches!(step.ended, Ended::Failed)).collect();
         for step in &failed {
-            println!("repeat `{}` with: {}", step.name, step.repeat);
+            print::line(format_args!("repeat `{}` with: {}", step.name, step.repeat));
         }
-        println!("{} steps, {} failed, {}", self.steps.len(), failed.len(), Seconds(self.started.elapsed()));
+        print::line(format_args!(
+            "{} steps, {} failed, {}",
+            self.steps.len(),
+            failed.len(),
+            Seconds(self.started.elapsed())
+        ));
         if self.counts_shown {
-            println!("{} passed, {} failed", self.counts.passed, self.counts.failed);
+            print::line(format_args!("{} passed, {} failed", self.counts.passed, self.counts.failed));
         }
         failed.is_empty()
     }
@@ -166,7 +176,7 @@ pub(crate) fn run_counting(command: &mut Command, counts: &mut Counts) -> Result
     for bytes in BufReader::new(stdout).split(b'\n') {
         let bytes = bytes.with_context(|| format!("cannot read the output of `{line}`"))?;
         let text = String::from_utf8_lossy(&bytes);
-        println!("{text}");
+        print::line(&text);
         here.read_line(&text);
     }
     let status = child.wait().with_context(|| format!("cannot wait for `{line}`"))?;

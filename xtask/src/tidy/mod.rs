@@ -14,6 +14,7 @@ use std::fmt;
 
 use anyhow::Result;
 
+use crate::print;
 use crate::project::{Project, write};
 use crate::report::Outcome;
 use tree::Tree;
@@ -49,11 +50,11 @@ pub(crate) fn run(project: &Project, fix: bool) -> Result<bool> {
     let mut tree = Tree::of(project)?;
     if fix && let Some(text) = layers::fixed_architecture(&tree) {
         write(&project.path(layers::ARCHITECTURE), &text)?;
-        println!("wrote the layer table into {}", layers::ARCHITECTURE);
+        print::line(format_args!("wrote the layer table into {}", layers::ARCHITECTURE));
         tree = Tree::of(project)?;
     }
     let (errors, warnings) = print(&check(&tree));
-    println!("tidy: {} files, {errors} errors, {warnings} warnings", tree.len());
+    print::line(format_args!("tidy: {} files, {errors} errors, {warnings} warnings", tree.len()));
     Ok(errors == 0)
 }
 
@@ -81,7 +82,7 @@ fn check(tree: &Tree) -> Vec<Finding> {
 }
 
 fn print(findings: &[Finding]) -> (usize, usize) {
-    findings.iter().for_each(|finding| println!("{finding}"));
+    findings.iter().for_each(print::line);
     let warnings = findings.iter().filter(|finding| finding.warning).count();
     (findings.len() - warnings, warnings)
 }
