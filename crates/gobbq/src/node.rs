@@ -166,7 +166,8 @@ impl Node {
         let info = node_info(options, parts, announced.clone());
         let attendance = attend(control.clone(), info).await?;
         let me = attendance.session().uid;
-        let membership = Membership::start(control);
+        let membership = Membership::of(control, me);
+        attendance.remember(membership.views());
 
         let is_game = options.roles.contains(Roles::GAME);
         let queues = Queues::new(if is_game { options.world_count() } else { 0 });

@@ -4,7 +4,7 @@
 //! depend on it. A shell that keeps nothing may drop it. With what was persisted, [`Engine::restore`] continues where
 //! the last one stopped: every lease starts anew, so that nobody dies because the engine was away.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::time::Duration;
 
@@ -14,8 +14,9 @@ use serde::{Deserialize, Serialize};
 
 use super::identity::{decode_named, encode_named};
 use super::keyspace::{Entry, Keyspace, key_and_revision};
-use super::node::{self, DeathCert, Load, NodeInfo, NodeRecord, Roles, ServiceRecord, Session, key};
+use super::node::{self, DeathCert, Load, Memory, NodeInfo, NodeRecord, Roles, ServiceRecord, Session, key};
 use super::protocol::{ControlError, Guard, Op, Request, Response, TxnOutcome, WatchEvent, WatchId, limit};
+use super::recovery::{Recovered, Recovery};
 use super::slots::SlotTable;
 
 /// Settings of an [`Engine`].
@@ -32,6 +33,12 @@ pub struct Config {
     /// A number that is larger at every start of an engine which kept nothing of its predecessor (a coarse clock); else
     /// 0. Keeps incarnations, revisions and slot epochs growing across such a loss, and tokens in a Store with them.
     pub boot: u32,
+    /// Slot epochs start above this: the largest one among the tokens of the Store. Without it an engine that forgot
+    /// more than its Store would hand out tokens which the Store refuses for ever.
+    pub epoch_floor: u32,
+    /// How long an engine that forgot everything waits for the nodes of its predecessor, once one of them was heard; see
+    /// [`Request::Rejoin`].
+    pub recovery: Duration,
 }
 
 impl Default for Config {
@@ -42,6 +49,8 @@ impl Default for Config {
             grace: Duration::from_millis(500),
             history: 4096,
             boot: 0,
+            epoch_floor: 0,
+            recovery: Duration::from_secs(4),
         }
     }
 }
@@ -134,6 +143,8 @@ pub struct Engine {
     /// By incarnation, to forget the oldest first.
     certificates: BTreeMap<u64, DeathCert>,
     watches: BTreeMap<WatchId, String>,
+    /// While nodes of a forgotten predecessor may come back.
+    recovery: Option<Recovery>,
     /// Of the input that is being handled.
     writes: Vec<Write>,
     effects: Vec<Output>,
@@ -141,7 +152,8 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// An engine of a cluster that does not exist yet.
+    /// An engine of a cluster that does not exist yet, or that was forgotten ([`Config::boot`]). It starts at
+    /// [`Time::ZERO`].
     #[must_use]
     pub fn new(config: Config) -> Self {
         let boot = u64::from(config.boot);
@@ -149,10 +161,11 @@ impl Engine {
             config,
             incarnation: boot << 8,
             keys: Keyspace::restored(BTreeMap::new(), boot << 20),
-            slots: SlotTable::unowned(config.boot),
+            slots: SlotTable::unowned(config.boot.max(config.epoch_floor)),
             leases: BTreeMap::new(),
             certificates: BTreeMap::new(),
             watches: BTreeMap::new(),
+            recovery: (config.boot > 0).then(|| Recovery::until(Time::ZERO + config.recovery)),
             writes: Vec::new(),
             effects: Vec::new(),
             outputs: VecDeque::new(),
@@ -168,7 +181,10 @@ impl Engine {
         now: Time,
         records: impl IntoIterator<Item = (String, Bytes)>,
     ) -> Result<Self, RestoreError> {
-        let mut engine = Self::new(config);
+        // With records there is a predecessor, and it is remembered.
+        let mut records = records.into_iter().peekable();
+        let boot = if records.peek().is_none() { config.boot } else { 0 };
+        let mut engine = Self::new(Config { boot, ..config });
         let (mut entries, mut counters) = (BTreeMap::new(), Counters::default());
         for (path, value) in records {
             let damaged = |_| RestoreError { key: path.clone() };
@@ -183,6 +199,12 @@ impl Engine {
         }
         engine.incarnation = engine.incarnation.max(counters.incarnation);
         engine.keys = Keyspace::restored(entries, engine.keys.revision().max(counters.revision));
+        if engine.slots.highest() < config.epoch_floor {
+            // The Store is younger than these records: they come from a backup.
+            engine.slots = SlotTable::unowned(config.epoch_floor);
+            engine.assign_slots();
+            engine.finish();
+        }
         Ok(engine)
     }
 
@@ -203,6 +225,7 @@ impl Engine {
     /// Takes in one input. Never blocks, never fails.
     pub fn handle(&mut self, now: Time, input: Input) {
         self.forgive(now);
+        self.recover(now);
         match input {
             Input::Tick => {}
             Input::Request(id, request) => {
@@ -223,7 +246,9 @@ impl Engine {
     /// When to call [`Engine::handle`] with [`Input::Tick`], if nothing happens before.
     #[must_use]
     pub fn deadline(&self) -> Option<Time> {
-        self.leases.values().map(|lease| lease.until).min()
+        let leases = self.leases.values().map(|lease| lease.until);
+        let recovery = self.recovery.as_ref().filter(|recovery| recovery.is_waited_for()).map(Recovery::closes);
+        leases.chain(recovery).min()
     }
 
     /// Orders the effects of one input: first what must be durable, then what is told.
@@ -242,6 +267,7 @@ impl Engine {
             Request::Open { info, ttl_ms } => self.open(now, info, ttl_ms).map(Response::Session),
             Request::Renew { uid, load } => self.renew(now, uid, load).map(|()| Response::Done),
             Request::Reattach { uid } => self.reattach(now, uid).map(Response::Session),
+            Request::Rejoin(memory) => self.rejoin(now, memory).map(Response::Session),
             Request::Certify { uid, seen, why } => self.certify(uid, seen, &why).map(Response::Certificate),
             Request::Get { key } => Ok(Response::Value(self.keys.get(&key).map(Entry::versioned))),
             Request::Txn { guards, ops } => self.txn(&guards, ops).map(Response::Txn),
@@ -251,6 +277,9 @@ impl Engine {
 
     fn open(&mut self, now: Time, info: NodeInfo, ttl_ms: u32) -> Result<Session, ControlError> {
         check_info(&info)?;
+        if self.recovery.as_ref().is_some_and(Recovery::is_waited_for) {
+            return Err(recovering());
+        }
         let namesake = self.leases.iter().find(|(_, lease)| lease.name == info.name);
         let namesake = namesake.map(|(uid, lease)| (*uid, lease.start));
         if let Some((uid, start)) = namesake {
@@ -264,6 +293,12 @@ impl Engine {
         }
         self.incarnation += 1;
         let uid = NodeUid { node: node::number(&info.name), incarnation: self.incarnation };
+        let session = self.admit(now, uid, info, ttl_ms);
+        self.assign_slots();
+        Ok(session)
+    }
+
+    fn admit(&mut self, now: Time, uid: NodeUid, info: NodeInfo, ttl_ms: u32) -> Session {
         let (shortest, longest) = self.config.ttl_bounds;
         let wish = if ttl_ms == 0 { self.config.ttl } else { Duration::from_millis(u64::from(ttl_ms)) };
         let ttl_ms = u32::try_from(wish.min(longest).max(shortest).as_millis()).unwrap_or(u32::MAX);
@@ -272,8 +307,45 @@ impl Engine {
         let revision = self.put(key::node(uid), record.encode(), Some(uid));
         let ttl = Duration::from_millis(u64::from(ttl_ms));
         self.leases.insert(uid, Lease::new(&record, now + ttl, revision));
+        Session { uid, ttl_ms, revision }
+    }
+
+    fn rejoin(&mut self, now: Time, memory: Memory) -> Result<Session, ControlError> {
+        check_info(&memory.info)?;
+        match (self.leases.get(&memory.uid), &mut self.recovery) {
+            (Some(lease), _) if lease.start == memory.info.start => self.reattach(now, memory.uid),
+            // A clock that went back gave the number to somebody else.
+            (Some(_), _) => Err(ControlError::Lost { uid: memory.uid, certificate: Some(unknown(memory.uid)) }),
+            (None, Some(recovery)) if !self.certificates.contains_key(&memory.uid.incarnation) => {
+                recovery.remember(memory);
+                Err(recovering())
+            }
+            (None, _) => Err(self.lost(memory.uid)),
+        }
+    }
+
+    /// Closes the window: everybody who came back takes part again.
+    fn recover(&mut self, now: Time) {
+        let Some(recovery) = self.recovery.take_if(|recovery| recovery.closes() <= now) else { return };
+        if !recovery.is_waited_for() {
+            return;
+        }
+        let taken: BTreeSet<String> = self.leases.values().map(|lease| lease.name.clone()).collect();
+        let Recovered { alive, dead, epoch, incarnation, revision } = recovery.close(&taken);
+        self.incarnation = self.incarnation.max(incarnation);
+        self.keys.skip_to(revision);
+        for DeathCert { uid, why } in dead {
+            if !self.leases.contains_key(&uid) {
+                self.bury(uid, &why);
+            }
+        }
+        for Memory { uid, info, ttl_ms, .. } in alive {
+            if !self.certificates.contains_key(&uid.incarnation) && !self.leases.contains_key(&uid) {
+                self.admit(now, uid, info, ttl_ms);
+            }
+        }
+        self.slots = SlotTable::unowned(epoch.max(self.slots.highest()));
         self.assign_slots();
-        Ok(Session { uid, ttl_ms, revision })
     }
 
     fn renew(&mut self, now: Time, uid: NodeUid, load: Load) -> Result<(), ControlError> {
@@ -308,9 +380,9 @@ impl Engine {
 
     fn lost(&self, uid: NodeUid) -> ControlError {
         let certificate = self.certificates.get(&uid.incarnation).cloned();
-        let forgotten = certificate.is_none() && !self.leases.contains_key(&uid);
-        let unknown = || DeathCert { uid, why: "this control plane does not know the incarnation".into() };
-        ControlError::Lost { uid, certificate: certificate.or_else(|| forgotten.then(unknown)) }
+        // While it is open who was forgotten, and who never was, nobody is given up.
+        let forgotten = certificate.is_none() && self.recovery.is_none() && !self.leases.contains_key(&uid);
+        ControlError::Lost { uid, certificate: certificate.or_else(|| forgotten.then(|| unknown(uid))) }
     }
 
     fn certify(&mut self, uid: NodeUid, seen: Option<u64>, why: &str) -> Result<DeathCert, ControlError> {
@@ -485,6 +557,14 @@ impl Lease {
             revision,
         }
     }
+}
+
+fn unknown(uid: NodeUid) -> DeathCert {
+    DeathCert { uid, why: "this control plane does not know the incarnation".into() }
+}
+
+fn recovering() -> ControlError {
+    ControlError::Unreachable { why: "the control plane lost its memory and waits for the nodes that still run".into() }
 }
 
 fn check_info(info: &NodeInfo) -> Result<(), ControlError> {

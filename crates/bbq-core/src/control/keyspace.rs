@@ -51,6 +51,15 @@ impl Keyspace {
         self.revision
     }
 
+    /// Revisions go on above `revision`. Nobody can have watched in between: what was there is a gap.
+    pub(crate) fn skip_to(&mut self, revision: u64) {
+        if self.revision < revision {
+            (self.revision, self.forgotten) = (revision, revision);
+            self.history.clear();
+            self.history_bytes = 0;
+        }
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.entries.len()
     }

@@ -22,11 +22,14 @@ mod protocol;
 mod keyspace;
 mod slots;
 mod view;
+mod recovery;
 mod engine;
+mod keeper;
 
 pub use engine::{Config, Engine, Input, Output, RequestId, RestoreError, Write};
 pub use identity::{decode_named, encode_named};
-pub use node::{DeathCert, Load, MethodRecord, NodeInfo, NodeRecord, Roles, ServiceRecord, Session, key};
+pub use keeper::{Keeper, Note, Standing, Task};
+pub use node::{DeathCert, Load, Memory, MethodRecord, NodeInfo, NodeRecord, Roles, ServiceRecord, Session, key};
 pub use protocol::{ControlError, Guard, Op, Request, Response, TxnOutcome, Versioned, WatchEvent, WatchId, limit};
 pub use slots::{Slot, SlotTable};
 pub use view::ClusterView;

@@ -232,6 +232,34 @@ impl Session {
     }
 }
 
+/// What a node tells an engine that lost its memory, to take part as the same incarnation again.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Memory {
+    /// Who it is.
+    #[serde(with = "identity::uid")]
+    pub uid: NodeUid,
+    /// What it said when it opened, `start` included.
+    pub info: NodeInfo,
+    /// Length of its lease, in milliseconds.
+    pub ttl_ms: u32,
+    /// The [`SlotTable`](crate::control::SlotTable) that it saw last, encoded.
+    pub slots: Bytes,
+    /// The revision of the last picture that it saw.
+    pub revision: u64,
+    /// Certificates that it knows.
+    pub dead: Vec<DeathCert>,
+}
+
+impl Memory {
+    /// With everything that a picture of the cluster tells.
+    #[must_use]
+    pub fn of(uid: NodeUid, info: NodeInfo, ttl_ms: u32, view: &super::ClusterView) -> Self {
+        let dead = view.dead.values().map(|certificate| (**certificate).clone()).collect();
+        Self { uid, info, ttl_ms, slots: view.slots.encode(), revision: view.revision, dead }
+    }
+}
+
 /// The number of a node: a hash of its name, so that it is the same after every restart and with every engine.
 ///
 /// Two names with one hash do no harm to correctness: the incarnation alone is unique in a cluster.

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::identity;
-use super::node::{DeathCert, Load, NodeInfo, Session};
+use super::node::{DeathCert, Load, Memory, NodeInfo, Session};
 
 /// Named limits. What exceeds them is refused with [`ControlError::Invalid`].
 pub mod limit {
@@ -125,6 +125,10 @@ pub enum Request {
         #[serde(with = "identity::uid")]
         uid: NodeUid,
     },
+    /// Take part as the same incarnation although the engine forgot it: what an engine without memory needs after a
+    /// restart. Answered with [`Response::Session`]; with [`ControlError::Unreachable`] while it waits for the others to
+    /// come as well; with [`ControlError::Lost`] and a certificate by an engine that remembers.
+    Rejoin(Memory),
     /// Decide that an incarnation is dead, or leave in good order. Answered with [`Response::Certificate`]: the one in
     /// force, whoever was first.
     Certify {

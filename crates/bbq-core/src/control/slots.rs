@@ -49,6 +49,12 @@ impl SlotTable {
         (0..SLOTS).zip(self.slots.iter().copied())
     }
 
+    /// The largest epoch that was handed out.
+    #[must_use]
+    pub fn highest(&self) -> u32 {
+        self.slots.iter().map(|slot| slot.epoch).max().unwrap_or(0)
+    }
+
     /// Gives every slot to its best proxy by rendezvous hash: only slots of proxies that came or went move.
     ///
     /// Returns whether anything changed.

@@ -1,31 +1,20 @@
-//! Keeps a session: renews it, reattaches it, and says when it is over.
+//! Keeps a session: renews it, reattaches it, and says when it is over. What to do when is decided by
+//! [`bbq_core::control::Keeper`].
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use bbq_core::control::{Keeper, Note, Task};
+use bbq_wire::Time;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep_until};
 
-use super::{ControlError, ControlPlane, DeathCert, Load, NodeInfo, Session};
+use super::{ClusterView, ControlError, ControlPlane, DeathCert, Load, NodeInfo, Request, Response, Session, Standing};
+use crate::rpc::BoxFuture;
 
-/// Where the node stands with the control plane.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Standing {
-    /// The lease holds until then. Stop starting turns [`Session::ttl`] / 4 earlier, unless the configuration says to
-    /// keep serving through an outage.
-    Held {
-        /// End of the lease by our clock, counted from when the last successful renewal was *sent*.
-        until: Instant,
-    },
-    /// The control plane does not answer, or took the lease away and did not give it back yet.
-    Doubtful {
-        /// End of the last lease; may lie in the past.
-        until: Instant,
-    },
-    /// The incarnation is dead. Whatever it still does is fenced; open a new one.
-    Over(DeathCert),
-}
+/// What the node knows of the cluster, once it is told where to look.
+type Views = Arc<OnceLock<watch::Receiver<Arc<ClusterView>>>>;
 
 /// An open session that is kept alive by a task until the value is dropped, or [`Attendance::leave`] is called.
 #[derive(Debug)]
@@ -34,6 +23,7 @@ pub struct Attendance {
     session: Session,
     load: watch::Sender<Load>,
     standing: watch::Receiver<Standing>,
+    views: Views,
     task: JoinHandle<()>,
 }
 
@@ -49,14 +39,23 @@ impl Attendance {
     /// # Errors
     /// As [`ControlPlane::open`].
     pub async fn open(control: Arc<dyn ControlPlane>, info: NodeInfo, ttl: Duration) -> Result<Self, ControlError> {
-        let sent = Instant::now();
+        let (origin, info) = (Instant::now(), super::with_start(info));
         let weight = info.weight;
-        let session = control.open(info, ttl).await?;
+        let session = control.open(info.clone(), ttl).await?;
         let (load, loads) = watch::channel(Load { weight, permille: 0 });
-        let (sender, standing) = watch::channel(Standing::Held { until: sent + session.ttl() });
-        let keeper = Keeper { control: control.clone(), session: session.clone(), until: sent + session.ttl() };
-        let task = tokio::spawn(keeper.run(loads, sender));
-        Ok(Self { control, session, load, standing, task })
+        let (sender, standing) = watch::channel(Standing::Held { until: Time::ZERO + session.ttl() });
+        let views = Views::default();
+        let keeper = Keeper::new(info, session.clone(), Time::ZERO);
+        let shell = Shell { control: control.clone(), keeper, origin, views: views.clone() };
+        let task = tokio::spawn(shell.run(loads, sender));
+        Ok(Self { control, session, load, standing, views, task })
+    }
+
+    /// Where to look when a control plane that lost its memory has to be told what the cluster was like. Without it the
+    /// node takes part again as well, but deaths and epochs that only it knows are lost.
+    pub fn remember(&self, views: watch::Receiver<Arc<ClusterView>>) {
+        // The first ones are as good as any others.
+        let _ = self.views.set(views);
     }
 
     /// The session as it was opened; its uid stays the same.
@@ -98,67 +97,60 @@ impl Drop for Attendance {
     }
 }
 
-struct Keeper {
+type Answer = BoxFuture<'static, Result<Response, ControlError>>;
+
+struct Shell {
     control: Arc<dyn ControlPlane>,
-    session: Session,
-    until: Instant,
+    keeper: Keeper,
+    origin: Instant,
+    views: Views,
 }
 
-impl Keeper {
+impl Shell {
     async fn run(mut self, mut loads: watch::Receiver<Load>, standing: watch::Sender<Standing>) {
-        let every = self.session.ttl() / 4;
-        let mut due = Instant::now() + every;
-        let mut weight = loads.borrow_and_update().weight;
+        let mut asking: Option<Answer> = None;
         loop {
-            tokio::select! {
-                () = sleep_until(due) => {}
-                changed = loads.changed() => {
-                    let new = loads.borrow_and_update().weight;
-                    match changed {
-                        Err(_) => return,
-                        Ok(()) if new == weight => continue,
-                        Ok(()) => {}
-                    }
-                    weight = new;
+            while let Some(task) = self.keeper.poll() {
+                match task {
+                    Task::Ask(request) => asking = Some(self.ask(request)),
+                    Task::Rejoin => asking = Some(self.ask(Request::Rejoin(self.memory()))),
+                    Task::Standing(now) => self.tell(&standing, now),
                 }
             }
-            let load = *loads.borrow();
-            let sent = Instant::now();
-            due = sent + every;
-            // A renewal that hangs must not keep the next one from being tried.
-            let answer = timeout_at(sent + self.session.ttl(), self.renew(load)).await;
-            let now = match answer {
-                Ok(Ok(())) => {
-                    self.until = sent + self.session.ttl();
-                    Standing::Held { until: self.until }
+            let Some(deadline) = self.keeper.deadline() else { return };
+            let note = tokio::select! {
+                answer = async { asking.as_mut().expect("asked").await }, if asking.is_some() => {
+                    asking = None;
+                    Note::Answer(answer)
                 }
-                Ok(Err(ControlError::Lost { certificate: Some(certificate), .. })) => {
-                    tracing::error!(uid = %self.session.uid, why = certificate.why, "this node was declared dead");
-                    standing.send_replace(Standing::Over(certificate));
-                    return;
-                }
-                Ok(Err(error)) => self.doubt(&error),
-                Err(_) => self.doubt(&super::unreachable("no answer within the lease")),
+                changed = loads.changed() => match changed {
+                    Ok(()) => Note::Load(*loads.borrow_and_update()),
+                    Err(_) => return,
+                },
+                () = sleep_until(self.origin + deadline.since(Time::ZERO)) => Note::Tick,
             };
-            standing.send_replace(now);
+            self.keeper.handle(Time::ZERO + self.origin.elapsed(), note);
         }
     }
 
-    async fn renew(&mut self, load: Load) -> Result<(), ControlError> {
-        match self.control.renew(&self.session, load).await {
-            Err(ControlError::Lost { certificate: None, .. }) => {
-                self.session = self.control.reattach(&self.session).await?;
-                self.control.renew(&self.session, load).await
-            }
-            other => other,
-        }
+    fn ask(&self, request: Request) -> Answer {
+        let control = self.control.clone();
+        Box::pin(async move { control.request(request).await })
     }
 
-    fn doubt(&self, error: &ControlError) -> Standing {
-        if Instant::now() < self.until {
-            return Standing::Held { until: self.until };
+    fn memory(&self) -> super::Memory {
+        let view = self.views.get().map(|views| views.borrow().clone()).unwrap_or_default();
+        tracing::warn!(uid = %self.keeper.session().uid, "the control plane has forgotten this node, which takes part again");
+        self.keeper.memory(&view)
+    }
+
+    fn tell(&self, standing: &watch::Sender<Standing>, now: Standing) {
+        let uid = self.keeper.session().uid;
+        match &now {
+            Standing::Held { .. } => {}
+            Standing::Doubtful { .. } => tracing::warn!(%uid, "the lease of this node is in doubt"),
+            Standing::Over(DeathCert { why, .. }) => tracing::error!(%uid, why, "this node was declared dead"),
         }
-        tracing::warn!(uid = %self.session.uid, %error, "the lease of this node is in doubt");
-        Standing::Doubtful { until: self.until }
+        standing.send_replace(now);
     }
 }

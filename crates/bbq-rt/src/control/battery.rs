@@ -217,7 +217,8 @@ pub async fn a_certificate_and_a_reattachment_never_both_succeed(control: Arc<dy
 pub async fn an_incarnation_that_is_unknown_is_lost_and_not_unreachable(control: Arc<dyn ControlPlane>) {
     let session = Session { uid: NodeUid { node: 7, incarnation: 3 }, ttl_ms: 1000, revision: 9 };
     for answer in [control.renew(&session, Load::default()).await, control.reattach(&session).await.map(drop)] {
-        assert!(matches!(answer, Err(ControlError::Lost { certificate: Some(_), .. })), "{answer:?}");
+        // An engine that kept nothing leaves open for a while who was forgotten.
+        assert!(matches!(answer, Err(ControlError::Lost { .. })), "{answer:?}");
     }
     let uid = NodeUid { node: 7, incarnation: u64::MAX };
     let answer = control.certify_dead(uid, None, "never lived".into()).await;

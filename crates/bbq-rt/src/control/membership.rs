@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bbq_wire::NodeUid;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::{ClusterView, ControlPlane, key};
+use super::{ClusterView, ControlPlane, WatchEvent, key};
 
 /// Pause before watching again: begins with the first and doubles up to the second.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
@@ -25,8 +26,22 @@ impl Membership {
     /// Outside of a tokio runtime.
     #[must_use]
     pub fn start(control: Arc<dyn ControlPlane>) -> Self {
+        Self::following(control, None)
+    }
+
+    /// As [`Membership::start`], for a node that takes part. A picture that knows neither its life nor its death is that
+    /// of a control plane which lost its memory: the last one stays until the node is back in it.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    #[must_use]
+    pub fn of(control: Arc<dyn ControlPlane>, me: NodeUid) -> Self {
+        Self::following(control, Some(me))
+    }
+
+    fn following(control: Arc<dyn ControlPlane>, me: Option<NodeUid>) -> Self {
         let (sender, views) = watch::channel(Arc::default());
-        let task = tokio::spawn(follow(control, sender));
+        let task = tokio::spawn(follow(control, me, sender));
         Self { views, task }
     }
 
@@ -57,14 +72,18 @@ impl Drop for Membership {
     }
 }
 
-async fn follow(control: Arc<dyn ControlPlane>, views: watch::Sender<Arc<ClusterView>>) {
+async fn follow(control: Arc<dyn ControlPlane>, me: Option<NodeUid>, views: watch::Sender<Arc<ClusterView>>) {
     let mut pause = BACKOFF.0;
     loop {
         match control.watch(key::CLUSTER.into(), None).await {
             Ok(mut events) => {
                 while let Some(event) = events.next().await {
+                    let whole = matches!(event, WatchEvent::Snapshot { .. });
                     let mut view = (**views.borrow()).clone();
                     view.apply(event);
+                    if whole && me.is_some_and(|me| !view.nodes.contains_key(&me) && !view.dead.contains_key(&me)) {
+                        break;
+                    }
                     // What has arrived together becomes one picture.
                     while let Some(event) = events.try_next() {
                         view.apply(event);

@@ -11,10 +11,11 @@ mod attendance;
 #[cfg(any(test, feature = "battery"))]
 pub mod battery;
 
-pub use attendance::{Attendance, Standing};
+pub use attendance::Attendance;
 pub use bbq_core::control::{
-    ClusterView, Config, ControlError, DeathCert, Guard, Load, MethodRecord, NodeInfo, NodeRecord, Op, Request,
-    Response, Roles, ServiceRecord, Session, Slot, SlotTable, TxnOutcome, Versioned, WatchEvent, WatchId, key, limit,
+    ClusterView, Config, ControlError, DeathCert, Guard, Load, Memory, MethodRecord, NodeInfo, NodeRecord, Op, Request,
+    Response, Roles, ServiceRecord, Session, Slot, SlotTable, Standing, TxnOutcome, Versioned, WatchEvent, WatchId,
+    key, limit,
 };
 pub use center::CenterControl;
 pub use local::LocalControl;
@@ -42,10 +43,8 @@ pub trait ControlPlane: Send + Sync + 'static {
 
     /// Takes part as a new incarnation. `ttl`: the wanted lease; zero: the engine's default. Draws [`NodeInfo::start`]
     /// where it is 0, so that an opening whose answer gets lost is not done twice.
-    fn open(&self, mut info: NodeInfo, ttl: Duration) -> BoxFuture<'_, Result<Session, ControlError>> {
-        if info.start == 0 {
-            info.start = random();
-        }
+    fn open(&self, info: NodeInfo, ttl: Duration) -> BoxFuture<'_, Result<Session, ControlError>> {
+        let info = with_start(info);
         session(self.request(Request::Open { info, ttl_ms: u32::try_from(ttl.as_millis()).unwrap_or(u32::MAX) }))
     }
 
@@ -63,6 +62,11 @@ pub trait ControlPlane: Send + Sync + 'static {
     /// Continues as the same incarnation, while it has no death certificate.
     fn reattach(&self, lost: &Session) -> BoxFuture<'_, Result<Session, ControlError>> {
         session(self.request(Request::Reattach { uid: lost.uid }))
+    }
+
+    /// Continues as the same incarnation although the control plane lost its memory. See [`Request::Rejoin`].
+    fn rejoin(&self, memory: Memory) -> BoxFuture<'_, Result<Session, ControlError>> {
+        session(self.request(Request::Rejoin(memory)))
     }
 
     /// Decides that an incarnation is dead; returns the certificate in force. See [`Request::Certify`].
@@ -102,6 +106,13 @@ pub trait ControlPlane: Send + Sync + 'static {
             }
         })
     }
+}
+
+fn with_start(mut info: NodeInfo) -> NodeInfo {
+    if info.start == 0 {
+        info.start = random();
+    }
+    info
 }
 
 /// Differs between processes and between calls.
