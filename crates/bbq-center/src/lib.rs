@@ -5,13 +5,13 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bbq_rt::control::{Config, ControlPlane, LocalControl, Request, WatchStream};
 use bbq_rt::rpc::{Answer, BoxFuture, Call, Handler, Item, Server};
-use bbq_rt::store::{MemoryStore, OpenError, RedbStore, Store};
+use bbq_rt::store::{MemoryStore, OpenError, RedbStore, Store, StoreError, Trouble};
 use bytes::Bytes;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -55,15 +55,46 @@ pub enum StartError {
         /// What the system says.
         cause: io::Error,
     },
-    /// A file in the data directory cannot be used.
-    Data(OpenError),
+    /// The file of the control plane cannot be used.
+    Control(OpenError),
+    /// The file of the Store cannot be used.
+    Store(OpenError),
+    /// The file of the Store cannot be read.
+    Read(StoreError),
+}
+
+impl StartError {
+    /// What to do about it.
+    #[must_use]
+    pub fn fix(&self) -> &'static str {
+        match self {
+            Self::Bind { .. } => "choose another address with --center-listen, or stop the process that holds it",
+            Self::Control(error) | Self::Store(error) if error.trouble() == Trouble::InUse => {
+                "stop the process that has it open, or choose another directory with --data"
+            }
+            Self::Control(error) | Self::Store(error) if error.trouble() == Trouble::Refused => {
+                "look at the path, the permissions and the free space of the directory, or choose another with --data"
+            }
+            Self::Control(_) => {
+                "keep store.redb where it is, it holds the state of the entities; move control.redb away and start again. \
+                 Membership is made anew, with epochs above those in store.redb; values of the control plane (settings, \
+                 locks) are lost unless a backup of control.redb takes its place"
+            }
+            Self::Store(_) | Self::Read(_) => {
+                "keep control.redb where it is; put a backup of store.redb in the place of the damaged one, or move the \
+                 damaged one away (do not delete it, parts may be recovered) and start again without the state of the \
+                 entities"
+            }
+        }
+    }
 }
 
 impl std::fmt::Display for StartError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Bind { address, cause } => write!(f, "the center cannot listen on {address}: {cause}"),
-            Self::Data(error) => error.fmt(f),
+            Self::Control(error) | Self::Store(error) => error.fmt(f),
+            Self::Read(error) => error.fmt(f),
         }
     }
 }
@@ -72,14 +103,9 @@ impl std::error::Error for StartError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Bind { cause, .. } => Some(cause),
-            Self::Data(error) => Some(error),
+            Self::Control(error) | Self::Store(error) => Some(error),
+            Self::Read(error) => Some(error),
         }
-    }
-}
-
-impl From<OpenError> for StartError {
-    fn from(error: OpenError) -> Self {
-        Self::Data(error)
     }
 }
 
@@ -110,14 +136,48 @@ pub async fn serve(config: CenterConfig) -> Result<Center, StartError> {
     let (control, store) = match &config.data {
         None => (LocalControl::volatile(engine), AnyStore::Memory(Arc::default())),
         Some(directory) => {
-            let control = LocalControl::open(engine, &directory.join(CONTROL_FILE))?;
-            (control, AnyStore::File(RedbStore::open(&directory.join(STORE_FILE))?))
+            let store = RedbStore::open(&directory.join(STORE_FILE)).map_err(StartError::Store)?;
+            match open_control(engine, directory, &store).await {
+                Ok(control) => (control, AnyStore::File(store)),
+                Err(error) => {
+                    store.close().await;
+                    return Err(error);
+                }
+            }
         }
     };
     let handler = Desk { control: Arc::new(control.clone()), store: store.port() };
     let server = Server::start(listener, Arc::new(handler)).map_err(failed)?;
     tracing::info!(address = %server.local_addr(), data = ?config.data, "the center serves");
     Ok(Center { server, control, store })
+}
+
+async fn open_control(engine: Config, directory: &Path, store: &RedbStore) -> Result<LocalControl, StartError> {
+    let epoch_floor = store.slot_epoch().await.map_err(StartError::Read)?;
+    let engine = Config { epoch_floor, ..engine };
+    let control = LocalControl::open(engine, &directory.join(CONTROL_FILE)).map_err(StartError::Control)?;
+    compare(directory, control.is_new(), store.is_new(), epoch_floor);
+    Ok(control)
+}
+
+/// Says it when one of the two files is there without the other.
+fn compare(directory: &Path, control_is_new: bool, store_is_new: bool, epoch: u32) {
+    let directory = directory.display();
+    if store_is_new && !control_is_new {
+        tracing::error!(
+            %directory,
+            "store.redb was not there although control.redb was: this cluster starts without the state of its entities. \
+             If that is not meant, stop everything now and put store.redb back"
+        );
+    }
+    if control_is_new && epoch > 0 {
+        tracing::warn!(
+            %directory,
+            epoch,
+            "control.redb was not there although store.redb was: membership is made anew, with epochs above those of the \
+             stored state; values of the control plane (settings, locks) are gone"
+        );
+    }
 }
 
 impl Center {

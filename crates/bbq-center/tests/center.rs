@@ -106,7 +106,7 @@ async fn a_data_directory_in_use_is_named() {
     let _first = center(Some(&directory)).await;
     let config = CenterConfig { data: Some(directory.0.clone()), ..CenterConfig::default() };
     let error = serve(config).await.unwrap_err();
-    assert!(matches!(error, StartError::Data(_)));
+    assert!(matches!(error, StartError::Store(_)) && error.fix().contains("stop the process"));
     assert!(error.to_string().contains("has it open"), "{error}");
 }
 
@@ -154,17 +154,83 @@ async fn nodes_live_through_a_restart_of_the_center_and_nothing_is_lost() {
 }
 
 #[tokio::test]
-async fn after_a_restart_without_data_nodes_hear_that_they_are_dead_and_open_anew() {
+async fn after_a_restart_without_data_nodes_take_part_again_and_see_no_moment_without_themselves() {
     let first = center(None).await;
     let address = address(&first);
-    let control: Arc<dyn ControlPlane> = Arc::new(CenterControl::with(address.as_str(), patient()));
-    let node = Attendance::open(control.clone(), info("game-1"), Duration::from_millis(400)).await.unwrap();
+    let mut nodes = Vec::new();
+    for name in ["game-1", "game-2", "late"] {
+        let control: Arc<dyn ControlPlane> = Arc::new(CenterControl::with(address.as_str(), patient()));
+        let node = Attendance::open(control.clone(), info(name), Duration::from_secs(2)).await.unwrap();
+        let membership = Membership::of(control.clone(), node.session().uid);
+        node.remember(membership.views());
+        nodes.push((control, node, membership));
+    }
+    let dead = nodes.pop().unwrap();
+    nodes[0].0.certify_dead(dead.1.session().uid, None, "silent".into()).await.unwrap();
+    let buried = nodes[0].2.wait_for(|view| view.dead.len() == 1 && view.nodes.len() == 2);
+    let before = timeout(PATIENCE, buried).await.unwrap();
+    let mut views = nodes[0].2.views();
+    views.mark_unchanged();
     first.shutdown().await;
     let _second = again(&address, None).await;
-    let mut standing = node.standing();
-    let over = standing.wait_for(|standing| matches!(standing, bbq_rt::control::Standing::Over(_)));
-    timeout(PATIENCE, over).await.unwrap().unwrap();
-    control.open(info("game-1"), Duration::ZERO).await.unwrap();
+    timeout(PATIENCE, views.changed()).await.unwrap().unwrap();
+    let after = views.borrow().clone();
+    assert_eq!(after.nodes.keys().collect::<Vec<_>>(), before.nodes.keys().collect::<Vec<_>>(), "at one moment");
+    assert!(after.dead.contains_key(&dead.1.session().uid), "the dead stay dead");
+    let highest = before.slots.highest();
+    assert!(after.slots.iter().all(|(_, slot)| slot.owner.is_some() && slot.epoch > highest));
+    for (control, node, _) in &nodes {
+        let mut standing = node.standing();
+        standing.mark_unchanged();
+        let held = standing.wait_for(|standing| matches!(standing, bbq_rt::control::Standing::Held { .. }));
+        timeout(PATIENCE, held).await.unwrap().unwrap();
+        control.renew(node.session(), Load::default()).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn without_its_control_file_a_center_gives_tokens_that_its_store_accepts() {
+    let directory = TempDirectory::new();
+    let room = EntityId::new(1, "lobby");
+    let token = (u64::from(u32::MAX) - 9) << 32 | 3;
+    let first = center(Some(&directory)).await;
+    first.store().claim(room.clone(), token).await.unwrap();
+    first.shutdown().await;
+    std::fs::remove_file(directory.0.join("control.redb")).unwrap();
+    let second = center(Some(&directory)).await;
+    second.control().open(info("game-1"), Duration::ZERO).await.unwrap();
+    let membership = Membership::start(second.control());
+    let view = timeout(PATIENCE, membership.wait_for(|view| view.slots.slot(0).owner.is_some())).await.unwrap();
+    let slot = view.slot_of(&room);
+    assert!(u64::from(slot.epoch) << 32 > token, "an activation under {slot:?} would be fenced for ever");
+    second.store().claim(room, u64::from(slot.epoch) << 32).await.unwrap();
+    second.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_damaged_file_is_named_with_what_to_keep_and_what_to_move_away() {
+    for (file, kept) in [("control.redb", "keep store.redb"), ("store.redb", "keep control.redb")] {
+        let directory = TempDirectory::new();
+        center(Some(&directory)).await.shutdown().await;
+        let path = directory.0.join(file);
+        for damage in ["cut off", "overwritten", "no database"] {
+            let whole = std::fs::read(&path).unwrap();
+            let broken = match damage {
+                "cut off" => whole[..whole.len() / 3].to_vec(),
+                "overwritten" => {
+                    whole.iter().enumerate().map(|(at, byte)| if at > 64 { 0xa5 } else { *byte }).collect()
+                }
+                _ => b"this is no database".repeat(2000),
+            };
+            std::fs::write(&path, broken).unwrap();
+            let config = CenterConfig { data: Some(directory.0.clone()), ..CenterConfig::default() };
+            let error = serve(config).await.unwrap_err();
+            assert!(error.to_string().contains(file), "{damage}: {error}");
+            assert!(error.fix().contains(kept), "{file} {damage}: {error}: {}", error.fix());
+            std::fs::write(&path, whole).unwrap();
+        }
+        center(Some(&directory)).await.shutdown().await;
+    }
 }
 
 #[tokio::test]

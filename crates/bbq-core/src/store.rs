@@ -43,6 +43,28 @@ pub const MAX_META_KEY_BYTES: usize = 256;
 /// See [`MAX_META_KEY_BYTES`].
 pub const MAX_META_BYTES: usize = 64 << 10;
 
+/// A small value that every Store keeps by itself, and nobody else may write: the largest slot epoch among the tokens
+/// that ever claimed something ([`slot_epoch`] decodes it). A control plane which lost its memory starts above it.
+pub const SLOT_EPOCH: &str = "gobbq/slot-epoch";
+
+/// What [`Request::GetMeta`] of [`SLOT_EPOCH`] said; 0 when nothing was ever claimed.
+#[must_use]
+pub fn slot_epoch(meta: Option<&[u8]>) -> u32 {
+    meta.and_then(|bytes| bytes.try_into().ok()).map_or(0, u32::from_be_bytes)
+}
+
+/// The value of [`SLOT_EPOCH`].
+#[must_use]
+pub fn slot_epoch_value(epoch: u32) -> Bytes {
+    Bytes::copy_from_slice(&epoch.to_be_bytes())
+}
+
+/// The slot epoch in a token.
+#[must_use]
+pub const fn epoch_of_token(token: u64) -> u32 {
+    (token >> 32) as u32
+}
+
 /// What is stored about one entity.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Record {
@@ -315,6 +337,9 @@ pub fn execute(table: &mut impl Table, request: Request) -> Result<Response, Sto
         Request::PutMeta { key, value } => {
             within(key.len(), MAX_META_KEY_BYTES)?;
             within(value.as_ref().map_or(0, Bytes::len), MAX_META_BYTES)?;
+            if key == SLOT_EPOCH {
+                return Err(StoreError::Engine { message: format!("`{key}` is the Store's own"), retryable: false });
+            }
             table.write_meta(&key, value)?;
             Ok(Response::Done)
         }
@@ -333,10 +358,19 @@ fn claim(table: &mut impl Table, entity: &EntityId, token: u64) -> Result<Claime
         before => {
             let record = Record { token, ..before.unwrap_or_default() };
             table.write(entity, record.clone())?;
+            raise_slot_epoch(table, epoch_of_token(token))?;
             record
         }
     };
     Ok(Claimed { version: record.version, state: record.state })
+}
+
+/// Written at most once per change of the slot table, not once per claim.
+fn raise_slot_epoch(table: &mut impl Table, epoch: u32) -> Result<(), StoreError> {
+    if epoch > slot_epoch(table.read_meta(SLOT_EPOCH)?.as_deref()) {
+        table.write_meta(SLOT_EPOCH, Some(slot_epoch_value(epoch)))?;
+    }
+    Ok(())
 }
 
 /// Decides about all commits before the first one is written.

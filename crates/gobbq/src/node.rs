@@ -330,7 +330,7 @@ async fn start_center(options: &Options) -> Result<Option<Center>> {
         ..CenterConfig::default()
     };
     let center = bbq_center::serve(config).await;
-    center.map(Some).map_err(|error| Failure::new(error, "choose another address with --center-listen, another directory with --data, or stop the process that holds it"))
+    center.map(Some).map_err(|error| Failure::new(&error, error.fix()))
 }
 
 /// TCP for other hosts and, for a proxy with a sidecar path, a Unix socket for the processes of its own.
@@ -418,7 +418,7 @@ async fn patiently<T>(attempt: impl AsyncFn() -> Result<T, ControlError>) -> Res
 fn driver(store: Arc<dyn Store>) -> StoreDriver {
     StoreDriver::new(move |request| {
         let store = store.clone();
-        async move { bbq_core::store::reply(store.request(request.into()).await) }
+        async move { bbq_rt::store::serve(&*store, request).await }
     })
 }
 

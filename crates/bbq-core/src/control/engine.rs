@@ -267,7 +267,7 @@ impl Engine {
             Request::Open { info, ttl_ms } => self.open(now, info, ttl_ms).map(Response::Session),
             Request::Renew { uid, load } => self.renew(now, uid, load).map(|()| Response::Done),
             Request::Reattach { uid } => self.reattach(now, uid).map(Response::Session),
-            Request::Rejoin(memory) => self.rejoin(now, memory).map(Response::Session),
+            Request::Rejoin(memory) => self.rejoin(now, *memory).map(Response::Session),
             Request::Certify { uid, seen, why } => self.certify(uid, seen, &why).map(Response::Certificate),
             Request::Get { key } => Ok(Response::Value(self.keys.get(&key).map(Entry::versioned))),
             Request::Txn { guards, ops } => self.txn(&guards, ops).map(Response::Txn),

@@ -128,7 +128,7 @@ pub enum Request {
     /// Take part as the same incarnation although the engine forgot it: what an engine without memory needs after a
     /// restart. Answered with [`Response::Session`]; with [`ControlError::Unreachable`] while it waits for the others to
     /// come as well; with [`ControlError::Lost`] and a certificate by an engine that remembers.
-    Rejoin(Memory),
+    Rejoin(Box<Memory>),
     /// Decide that an incarnation is dead, or leave in good order. Answered with [`Response::Certificate`]: the one in
     /// force, whoever was first.
     Certify {

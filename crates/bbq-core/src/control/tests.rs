@@ -274,7 +274,7 @@ fn nodes_of_a_forgotten_engine_come_back_together_with_new_epochs_and_without_th
     let mut second = forgetful();
     for known in [&memories[2], &memories[1], &knowing] {
         assert_eq!(second.ask(Request::Reattach { uid: known.uid }), lost(known.uid));
-        let answer = second.ask(Request::Rejoin(known.clone()));
+        let answer = second.ask(Request::Rejoin(Box::new(known.clone())));
         assert!(matches!(answer, Err(ControlError::Unreachable { .. })), "{answer:?}");
         assert!(second.view().nodes.is_empty(), "nobody is there before everybody is");
     }
@@ -288,16 +288,18 @@ fn nodes_of_a_forgotten_engine_come_back_together_with_new_epochs_and_without_th
     let highest = old.slots.highest();
     assert!(view.slots.iter().all(|(_, slot)| slot.epoch > highest && slot.owner.is_some_and(|uid| uid != uids[2])));
     assert_eq!(second.renew(uids[0]), Ok(Response::Done));
-    assert!(is_over(&second.renew(uids[2])) && is_over(&second.ask(Request::Rejoin(memories[2].clone()))));
+    assert!(is_over(&second.renew(uids[2])) && is_over(&second.ask(Request::Rejoin(Box::new(memories[2].clone())))));
     // Sent twice, because the answer got lost.
-    assert!(matches!(second.ask(Request::Rejoin(knowing)), Ok(Response::Session(session)) if session.uid == uids[0]));
+    assert!(
+        matches!(second.ask(Request::Rejoin(Box::new(knowing))), Ok(Response::Session(session)) if session.uid == uids[0])
+    );
     // Too late: somebody else may have its entities already.
     let late = Memory {
         uid: NodeUid { node: 9, incarnation: 3 },
         info: NodeInfo { name: "d".into(), ..NodeInfo::default() },
         ..Memory::default()
     };
-    assert!(is_over(&second.ask(Request::Rejoin(late))));
+    assert!(is_over(&second.ask(Request::Rejoin(Box::new(late)))));
 }
 
 #[test]
@@ -309,7 +311,7 @@ fn of_two_processes_with_one_name_only_the_younger_comes_back() {
     let young = Memory { dead: Vec::new(), ..memory(&mut first, younger, 2) };
     let mut second = forgetful();
     for memory in [young, old] {
-        second.ask(Request::Rejoin(memory)).unwrap_err();
+        second.ask(Request::Rejoin(Box::new(memory))).unwrap_err();
     }
     second.pass(Config::default().recovery);
     assert!(second.renew(younger).is_ok() && is_over(&second.renew(older)));
@@ -321,7 +323,7 @@ fn a_clock_that_went_back_gives_no_number_twice() {
     let uid = first.open("a", Roles::PROXY);
     let known = memory(&mut first, uid, 7);
     let mut second = forgetful();
-    second.ask(Request::Rejoin(known)).unwrap_err();
+    second.ask(Request::Rejoin(Box::new(known))).unwrap_err();
     second.pass(Config::default().recovery);
     assert!(second.open("b", Roles::PROXY).incarnation > uid.incarnation);
     assert!(second.view().revision > first.view().revision);

@@ -43,6 +43,23 @@ fn requests_travel_as_named_message_pack_and_unknown_fields_are_skipped() {
     }
 }
 
+#[test]
+fn the_largest_slot_epoch_of_all_claims_is_kept_and_nobody_else_writes_it() {
+    let mut store = MemoryStore::new();
+    let epoch = |store: &mut MemoryStore| match store.request(Request::GetMeta { key: SLOT_EPOCH.into() }) {
+        Ok(Response::Meta(value)) => slot_epoch(value.as_deref()),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(epoch(&mut store), 0);
+    for (number, token) in [(1, 7 << 32 | 3), (2, 5 << 32), (3, 9)] {
+        store.request(Request::Claim { entity: room(number), token }).unwrap();
+    }
+    assert_eq!(epoch(&mut store), 7);
+    store.request(Request::Claim { entity: room(1), token: 6 << 32 }).unwrap_err();
+    store.request(Request::PutMeta { key: SLOT_EPOCH.into(), value: None }).unwrap_err();
+    assert_eq!(epoch(&mut store), 7);
+}
+
 /// The specification, as short as it can be said: the list of acknowledged writes.
 #[derive(Default)]
 struct Model {

@@ -113,7 +113,7 @@ impl Shell {
             while let Some(task) = self.keeper.poll() {
                 match task {
                     Task::Ask(request) => asking = Some(self.ask(request)),
-                    Task::Rejoin => asking = Some(self.ask(Request::Rejoin(self.memory()))),
+                    Task::Rejoin => asking = Some(self.ask(Request::Rejoin(Box::new(self.memory())))),
                     Task::Standing(now) => self.tell(&standing, now),
                 }
             }

@@ -33,7 +33,7 @@ impl ControlFile {
             let (key, value) = row.map_err(|error| self.error(error))?;
             let key = key.value();
             let value = unseal(key.as_bytes(), value.value())
-                .ok_or_else(|| OpenError::new(&self.path, format!("the record `{key}` is damaged")))?;
+                .ok_or_else(|| OpenError::damaged(&self.path, format!("the record `{key}` is damaged")))?;
             records.push((key.to_owned(), Bytes::copy_from_slice(value)));
         }
         Ok(records)
@@ -57,6 +57,6 @@ impl ControlFile {
     }
 
     fn error(&self, error: impl Into<redb::Error>) -> OpenError {
-        OpenError::new(&self.path, error.into())
+        OpenError::of(&self.path, error)
     }
 }

@@ -25,6 +25,7 @@ const BATCH: usize = 256;
 #[derive(Clone, Debug)]
 pub struct LocalControl {
     commands: mpsc::Sender<Command>,
+    new: bool,
 }
 
 type Answer = oneshot::Sender<Result<Response, ControlError>>;
@@ -46,30 +47,41 @@ impl LocalControl {
         if config.boot == 0 {
             config.boot = quarters_since_2025();
         }
-        Self::start(Engine::new(config), None, Instant::now())
+        Self::start(Engine::new(config), None, Instant::now(), true)
     }
 
-    /// An engine that keeps incarnations, certificates, slot epochs and keys in the file at `path`.
+    /// An engine that keeps incarnations, certificates, slot epochs and keys in the file at `path`. Where there is none
+    /// it may have been lost: the new one counts from the clock, and takes back nodes that still run.
     ///
     /// # Errors
     /// The file cannot be opened, is in use by another process, or is damaged.
     ///
     /// # Panics
     /// Outside of a tokio runtime.
-    pub fn open(config: Config, path: &Path) -> Result<Self, OpenError> {
+    pub fn open(mut config: Config, path: &Path) -> Result<Self, OpenError> {
         let file = ControlFile::open(path)?;
         let records = file.records()?;
-        let damaged = |error: bbq_core::control::RestoreError| OpenError::new(path, error);
+        let new = records.is_empty();
+        if new && config.boot == 0 {
+            config.boot = quarters_since_2025();
+        }
+        let damaged = |error: bbq_core::control::RestoreError| OpenError::damaged(path, error);
         let engine = Engine::restore(config, Time::ZERO, records).map_err(damaged)?;
-        Ok(Self::start(engine, Some(file), Instant::now()))
+        Ok(Self::start(engine, Some(file), Instant::now(), new))
     }
 
-    fn start(engine: Engine, file: Option<ControlFile>, origin: Instant) -> Self {
+    /// Whether it remembers nothing of an earlier engine.
+    #[must_use]
+    pub const fn is_new(&self) -> bool {
+        self.new
+    }
+
+    fn start(engine: Engine, file: Option<ControlFile>, origin: Instant, new: bool) -> Self {
         let (commands, inbox) = mpsc::channel(QUEUE);
         let file = file.map(Arc::new);
         let shell = Shell { engine, file, origin, answers: BTreeMap::new(), watches: BTreeMap::new(), next: 0 };
         tokio::spawn(shell.run(inbox));
-        Self { commands }
+        Self { commands, new }
     }
 
     /// Stops the engine for all clones; returns when its file can be opened again.

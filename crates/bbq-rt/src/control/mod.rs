@@ -66,7 +66,7 @@ pub trait ControlPlane: Send + Sync + 'static {
 
     /// Continues as the same incarnation although the control plane lost its memory. See [`Request::Rejoin`].
     fn rejoin(&self, memory: Memory) -> BoxFuture<'_, Result<Session, ControlError>> {
-        session(self.request(Request::Rejoin(memory)))
+        session(self.request(Request::Rejoin(Box::new(memory))))
     }
 
     /// Decides that an incarnation is dead; returns the certificate in force. See [`Request::Certify`].

@@ -6,17 +6,20 @@ mod memory;
 mod sealed;
 mod redb;
 mod center;
+mod serve;
 #[cfg(any(test, feature = "battery"))]
 pub mod battery;
 
 pub use bbq_core::store::{Claimed, Commit, Page, Record, Request, Response, Row, StoreError, reply};
 pub use center::CenterStore;
 pub use memory::MemoryStore;
-pub use redb::{OpenError, RedbStore};
+pub use redb::{OpenError, RedbStore, Trouble};
+pub use serve::serve;
 
 pub(crate) use redb::create_database;
 pub(crate) use sealed::{seal, unseal};
 
+use bbq_core::store::{SLOT_EPOCH, slot_epoch};
 use bbq_wire::{EntityId, Key};
 use bytes::Bytes;
 
@@ -93,6 +96,12 @@ pub trait Store: Send + Sync + 'static {
                 other => Err(off_topic(&other)),
             }
         })
+    }
+
+    /// The largest slot epoch among all tokens: a control plane must hand out larger ones.
+    fn slot_epoch(&self) -> BoxFuture<'_, Result<u32, StoreError>> {
+        let answer = self.get_meta(SLOT_EPOCH.into());
+        Box::pin(async move { Ok(slot_epoch(answer.await?.as_deref())) })
     }
 
     /// Reads such a value.

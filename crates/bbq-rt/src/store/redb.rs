@@ -16,10 +16,10 @@ use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::thread;
 
-use bbq_core::store::{Record, Table, Visit, execute};
+use bbq_core::store::{Record, SLOT_EPOCH, Table, Visit, epoch_of_token, execute, slot_epoch_value};
 use bbq_wire::{EntityId, Key};
 use bytes::Bytes;
-use redb::{Database, Durability, ReadableTable, TableDefinition};
+use redb::{Database, Durability, ReadableTable, ReadableTableMetadata, TableDefinition};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{Request, Response, Store, StoreError, engine, seal, unseal};
@@ -40,12 +40,52 @@ const BATCH_BYTES: usize = 16 << 20;
 #[derive(Debug)]
 pub struct OpenError {
     path: PathBuf,
+    trouble: Trouble,
     cause: Box<dyn std::error::Error + Send + Sync>,
+}
+
+/// What kind of trouble a file has: each has another way out.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Trouble {
+    /// Another process has it open.
+    InUse,
+    /// Its contents are not what was written.
+    Damaged,
+    /// The system refuses: permissions, a full disk, a path that is no directory.
+    Refused,
 }
 
 impl OpenError {
     pub(crate) fn new(path: &Path, cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        Self { path: path.to_owned(), cause: cause.into() }
+        Self { path: path.to_owned(), trouble: Trouble::Refused, cause: cause.into() }
+    }
+
+    pub(crate) fn damaged(path: &Path, cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self { trouble: Trouble::Damaged, ..Self::new(path, cause) }
+    }
+
+    /// What redb says about a file.
+    pub(crate) fn of(path: &Path, error: impl Into<redb::Error>) -> Self {
+        use io::ErrorKind::{InvalidData, UnexpectedEof};
+        match error.into() {
+            redb::Error::DatabaseAlreadyOpen | redb::Error::LockProtocolMismatch => {
+                Self { trouble: Trouble::InUse, ..Self::new(path, "another process has it open") }
+            }
+            error @ (redb::Error::Corrupted(_)
+            | redb::Error::RepairAborted
+            | redb::Error::UpgradeRequired(_)
+            | redb::Error::TableTypeMismatch { .. }
+            | redb::Error::TableIsMultimap(_)
+            | redb::Error::TypeDefinitionChanged { .. }) => Self::damaged(path, error),
+            redb::Error::Io(error) if matches!(error.kind(), InvalidData | UnexpectedEof) => Self::damaged(path, error),
+            error => Self::new(path, error),
+        }
+    }
+
+    /// What kind of trouble it is.
+    #[must_use]
+    pub const fn trouble(&self) -> Trouble {
+        self.trouble
     }
 }
 
@@ -66,10 +106,7 @@ pub(crate) fn create_database(path: &Path) -> Result<Database, OpenError> {
     let failed = |error: io::Error| OpenError::new(path, error);
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     fs::create_dir_all(directory).map_err(failed)?;
-    let database = Database::create(path).map_err(|error| match error {
-        redb::DatabaseError::DatabaseAlreadyOpen => OpenError::new(path, "another process has it open"),
-        other => OpenError::new(path, other),
-    })?;
+    let database = Database::create(path).map_err(|error| OpenError::of(path, error))?;
     sync_directory(directory).map_err(failed)?;
     if let Some(above) = directory.parent().filter(|above| !above.as_os_str().is_empty()) {
         sync_directory(above).map_err(failed)?;
@@ -88,6 +125,7 @@ fn sync_directory(directory: &Path) -> io::Result<()> {
 #[derive(Clone, Debug)]
 pub struct RedbStore {
     jobs: mpsc::Sender<Job>,
+    new: bool,
 }
 
 #[derive(Debug)]
@@ -103,17 +141,17 @@ impl RedbStore {
     /// The file cannot be opened or made, or is in use by another process.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
         let database = create_database(path)?;
-        let tables = || -> Result<(), redb::Error> {
-            let transaction = database.begin_write()?;
-            transaction.open_table(RECORDS)?;
-            transaction.open_table(META)?;
-            Ok(transaction.commit()?)
-        };
-        tables().map_err(|error| OpenError::new(path, error))?;
+        let new = prepare(&database).map_err(|error| OpenError::of(path, error))?;
         let (jobs, inbox) = mpsc::channel(QUEUE);
         let thread = thread::Builder::new().name("store".into());
         thread.spawn(move || work(database, inbox)).map_err(|error| OpenError::new(path, error))?;
-        Ok(Self { jobs })
+        Ok(Self { jobs, new })
+    }
+
+    /// Whether the file was made when it was opened, so that it holds nothing.
+    #[must_use]
+    pub const fn is_new(&self) -> bool {
+        self.new
     }
 
     /// Returns when the Store stopped, because it was closed or because its disk failed.
@@ -140,6 +178,31 @@ impl Store for RedbStore {
             answered.await.map_err(|_| gone())?
         })
     }
+}
+
+/// Makes the tables. A file from before the time of [`SLOT_EPOCH`] is read once, to find it. Returns whether the file is
+/// new.
+fn prepare(database: &Database) -> Result<bool, redb::Error> {
+    let transaction = database.begin_write()?;
+    let new = {
+        let records = transaction.open_table(RECORDS)?;
+        let mut meta = transaction.open_table(META)?;
+        let known = meta.get(SLOT_EPOCH)?.is_some();
+        let new = !known && records.is_empty()? && meta.is_empty()?;
+        if !known {
+            let mut epoch = 0;
+            for row in records.iter()? {
+                let (path, sealed) = row?;
+                // A damaged record is told to whoever asks for it.
+                let token = decode_record(path.value(), sealed.value()).map_or(0, |record| record.token);
+                epoch = epoch_of_token(token).max(epoch);
+            }
+            meta.insert(SLOT_EPOCH, seal(SLOT_EPOCH.as_bytes(), &slot_epoch_value(epoch)).as_slice())?;
+        }
+        new
+    };
+    transaction.commit()?;
+    Ok(new)
 }
 
 /// The thread.
@@ -336,6 +399,15 @@ fn decode_record(path: &[u8], sealed: &[u8]) -> Option<Record> {
     let (has_state, state) = rest.split_first()?;
     let state = (*has_state == 1).then(|| Bytes::copy_from_slice(state));
     Some(Record { token: u64::from_be_bytes(*token), version: u64::from_be_bytes(*version), state })
+}
+
+/// Makes the file one of a gobbq that did not keep [`SLOT_EPOCH`] yet.
+#[cfg(test)]
+pub(super) fn forget_slot_epoch(path: &Path) {
+    let database = Database::open(path).unwrap();
+    let transaction = database.begin_write().unwrap();
+    transaction.open_table(META).unwrap().remove(SLOT_EPOCH).unwrap();
+    transaction.commit().unwrap();
 }
 
 /// Damages the stored record of an entity.

@@ -82,6 +82,36 @@ async fn a_flipped_bit_is_data_loss_of_one_named_entity() {
     assert_eq!(store.commit(healthy, 1, 1, "more".into()).await, Ok(2));
 }
 
+#[tokio::test]
+async fn a_file_from_before_slot_epochs_were_kept_is_read_once_to_find_the_largest() {
+    let directory = TempDirectory::new();
+    let store = RedbStore::open(&directory.file()).unwrap();
+    assert!(store.is_new());
+    for (number, token) in [(1, 5 << 32), (2, 9 << 32 | 7), (3, 6 << 32)] {
+        store.claim(EntityId::new(1, number), token).await.unwrap();
+    }
+    store.close().await;
+    redb::forget_slot_epoch(&directory.file());
+    let store = RedbStore::open(&directory.file()).unwrap();
+    assert!(!store.is_new());
+    assert_eq!(store.slot_epoch().await, Ok(9));
+    store.close().await;
+}
+
+#[tokio::test]
+async fn a_store_that_lost_its_memory_gets_the_living_copy_again_unless_a_newer_one_lives() {
+    use bbq_core::world::{StoreReply, StoreRequest};
+    let (room, state) = (EntityId::new(1, "lobby"), Bytes::from("state"));
+    let commit = |token, version| StoreRequest::Commit { entity: room.clone(), token, version, state: state.clone() };
+    let store = MemoryStore::new();
+    assert_eq!(serve(&store, commit(3, 17)).await, StoreReply::Committed { version: 1 });
+    assert_eq!(serve(&store, commit(3, 1)).await, StoreReply::Committed { version: 2 });
+    let claim = StoreRequest::Claim { entity: room.clone(), token: 4 };
+    assert_eq!(serve(&store, claim).await, StoreReply::Claimed { version: 2, state: Some(state.clone()) });
+    let StoreReply::Failed(error) = serve(&store, commit(3, 2)).await else { panic!("an old copy wrote") };
+    assert_eq!(error.code, bbq_wire::Code::FENCED);
+}
+
 /// Where the child of the next test writes.
 const CHILD_FILE: &str = "BBQ_TEST_STORE_FILE";
 

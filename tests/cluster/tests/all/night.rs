@@ -65,30 +65,64 @@ async fn a_gate_that_hangs_for_less_than_its_lease_loses_nobody() {
 }
 
 #[tokio::test]
-async fn nodes_that_a_center_without_memory_does_not_know_say_so_and_end_and_new_ones_form_a_cluster() {
+async fn a_center_without_memory_gets_its_nodes_and_what_they_hold_back_and_nobody_notices() {
     let (cluster, center) = Cluster::with_center(&[]).await;
+    let address = center.address("center");
+    let (mut proxy, mut game, mut gate) = tokio::join!(
+        cluster.start("proxy", "proxy", &[]),
+        cluster.start("game", "game", &[]),
+        cluster.start("gate", "gate", &[])
+    );
+    let player = Player::at(&gate, "ann").await;
+    for value in 1..=5 {
+        answered("a number is stored", || player.add("kept", value)).await;
+    }
+    center.kill().await;
+    let _center = cluster.start("center", "center-2", &["--center-listen", &address]).await;
+    // Newcomers are let in together with those who were there before, or after them.
+    let second = cluster.start("game", "game-2", &[]).await;
+    answered("numbers are stored again", || player.add("kept", 6)).await;
+    assert_eq!(answered("and read", || player.read("kept")).await, (1..=6).collect::<Vec<u64>>());
+    until("the new game takes part", || async {
+        let place = player.instance().await.ok()?;
+        (place.pid == second.pid()).then_some(())
+    })
+    .await;
+    for (process, name) in [(&mut proxy, "proxy"), (&mut game, "game"), (&mut gate, "gate")] {
+        assert!(process.is_running(), "{name}");
+        let log = cluster.log(name);
+        assert!(log.contains("the control plane has forgotten this node"), "{log}");
+    }
+}
+
+#[tokio::test]
+async fn a_data_directory_without_one_of_its_files_is_said_and_what_is_left_serves() {
+    let (cluster, center) = Cluster::with_center(&["--data", "data"]).await;
     let address = center.address("center");
     let (proxy, game, gate) = tokio::join!(
         cluster.start("proxy", "proxy", &[]),
         cluster.start("game", "game", &[]),
         cluster.start("gate", "gate", &[])
     );
-    center.kill().await;
-    let _center = cluster.start("center", "center-2", &["--center-listen", &address]).await;
-    for (mut process, name) in [(proxy, "proxy"), (game, "game"), (gate, "gate")] {
-        until("it ends", || {
-            let over = !process.is_running();
-            async move { over.then_some(()) }
-        })
-        .await;
-        let log = cluster.log(name);
-        assert!(log.contains("does not know the incarnation") && log.contains("start it again"), "{log}");
-    }
+    let player = Player::at(&gate, "ann").await;
+    answered("a number is stored", || player.add("kept", 1)).await;
+    let again = ["--center-listen", &*address, "--data", "data"];
+    // Everybody goes, so that nobody remembers what the control plane forgets.
+    tokio::join!(gate.kill(), game.kill(), proxy.kill(), center.kill());
+    std::fs::remove_file(cluster.path("data/control.redb")).unwrap();
+    let center = cluster.start("center", "center-2", &again).await;
+    assert!(cluster.log("center-2").contains("control.redb was not there"), "{}", cluster.log("center-2"));
     let (_proxy, _game, gate) = tokio::join!(
         cluster.start("proxy", "proxy-2", &[]),
         cluster.start("game", "game-2", &[]),
         cluster.start("gate", "gate-2", &[])
     );
     let player = Player::at(&gate, "ann").await;
-    answered("it serves", || player.add("new", 1)).await;
+    answered("a record is not fenced", || player.add("kept", 2)).await;
+    assert_eq!(answered("and has all", || player.read("kept")).await, [1, 2]);
+    center.kill().await;
+    std::fs::remove_file(cluster.path("data/store.redb")).unwrap();
+    let _center = cluster.start("center", "center-3", &again).await;
+    assert!(cluster.log("center-3").contains("store.redb was not there"), "{}", cluster.log("center-3"));
+    answered("what lives is written anew", || player.add("kept", 3)).await;
 }
