@@ -81,6 +81,9 @@ codes! {
     NODE_OVER "BBQ-0043" "A node cannot go on"
         "The cluster declared it dead, because it hung or was cut off for longer than its lease, or because a newer \
          process has its name. Or its center can no longer write its files. What it still did was fenced; start it again.";
+    UNSAVED "BBQ-0044" "Not everything could be saved"
+        "The node was stopped while the Store could not be reached, or a turn did not end: entities are lost with what they \
+         had not stored. Their names are above, the log has all of them. What was acknowledged with `save: TURN` is stored.";
     NO_TYPE "BBQ-0050" "No such service or entity type"
         "The name is that of a `service` in a proto file, `Room` or `chat.Room`. The nodes of the cluster say what they \
          serve; the message lists the names.";

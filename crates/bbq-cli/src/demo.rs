@@ -37,8 +37,8 @@ pub(crate) fn run(args: &Demo) -> Result<()> {
         let mut end = End::after(args.life.run_for)?;
         let cluster = Cluster::start(args).await?;
         let result = live(args, &cluster, &mut end).await;
-        cluster.stop().await;
-        result
+        let saved = cluster.stop().await;
+        result.and(saved)
     })
 }
 
@@ -75,7 +75,7 @@ impl Cluster {
             match node::start(&options(name, role, args, Some(&address)), parts).await {
                 Ok(node) => nodes.push(node),
                 Err(failure) => {
-                    Self { nodes, center: address, gate: String::new() }.stop().await;
+                    let _ = Self { nodes, center: address, gate: String::new() }.stop().await;
                     return Err(failure);
                 }
             }
@@ -84,10 +84,12 @@ impl Cluster {
         Ok(Self { nodes, center: address, gate })
     }
 
-    async fn stop(self) {
+    async fn stop(self) -> Result<()> {
+        let mut saved = Ok(());
         for node in self.nodes.into_iter().rev() {
-            node.shutdown().await;
+            saved = saved.and(node::stop(node).await);
         }
+        saved
     }
 }
 

@@ -27,6 +27,11 @@ pub(crate) async fn over(node: &Node) -> Failure {
     Failure::new(Code::NODE_OVER, why.what()).fix(why.fix())
 }
 
+/// Stops a node in good order.
+pub(crate) async fn stop(node: Node) -> Result<()> {
+    node.shutdown().await.map_err(|why| Failure::new(Code::UNSAVED, why.what()).fix(why.fix()))
+}
+
 /// Writes JSON for whoever waits until everything listens. It appears all at once.
 pub(crate) fn write_ready_file(path: &Path, value: &serde_json::Value) -> Result<()> {
     let mut scratch = path.as_os_str().to_owned();

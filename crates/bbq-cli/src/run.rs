@@ -40,8 +40,8 @@ async fn here(options: &Options, parts: Parts) -> Result<()> {
         () = end.wait() => Ok(()),
         failure = node::over(&node) => Err(failure),
     };
-    node.shutdown().await;
-    ended
+    let saved = node::stop(node).await;
+    ended.and(saved)
 }
 
 /// Builds the project; then its program takes our place, with the same settings.

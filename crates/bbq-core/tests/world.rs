@@ -6,8 +6,8 @@ use std::time::Duration;
 use bbq_core::codegen::{EntityId, Key, Payload, Result};
 use bbq_core::desc::{Kind, MethodDesc, Restart, Save, ServiceDesc, StateDesc};
 use bbq_core::world::{
-    Call, CallId, Config, Ctx, Definition, EntityGlue, EntityHandle, EntityStub, Hook, Incoming, Input, Meta, Output,
-    ReplyTo, ServiceGlue, ServiceHandle, ServiceStub, StoreReply, StoreRequest, Target, World, all, lend,
+    Call, CallId, Config, Ctx, Definition, EntityGlue, EntityHandle, EntityStub, Hook, Incoming, Input, Meta, OpId,
+    Output, ReplyTo, ServiceGlue, ServiceHandle, ServiceStub, StoreReply, StoreRequest, Target, World, all, lend,
     no_such_method,
 };
 use bbq_wire::{Code, Error, Time};
@@ -38,6 +38,12 @@ const METHODS: &[MethodDesc] = &[
     MethodDesc { name: "TellAndAdd", id: 91, ..MethodDesc::DEFAULT },
     MethodDesc { name: "Keep", id: 92, ..MethodDesc::DEFAULT },
     MethodDesc { name: "AskKept", id: 93, ..MethodDesc::DEFAULT },
+    MethodDesc { name: "AskKeptKept", id: 94, ..MethodDesc::DEFAULT },
+    MethodDesc { name: "AskPanicBack", id: 99, ..MethodDesc::DEFAULT },
+    MethodDesc { name: "LendTo", id: 95, ..MethodDesc::DEFAULT },
+    MethodDesc { name: "AskAround", id: 96, ..MethodDesc::DEFAULT },
+    MethodDesc { name: "PeekAround", id: 97, reentrant: true, ..MethodDesc::DEFAULT },
+    MethodDesc { name: "PeekPanic", id: 98, reentrant: true, ..MethodDesc::DEFAULT },
     MethodDesc { name: "Down", id: 17, ..MethodDesc::DEFAULT },
     MethodDesc { name: "SpinOn", id: 18, ..MethodDesc::DEFAULT },
     MethodDesc { name: "AddToNext", id: 19, ..MethodDesc::DEFAULT },
@@ -121,6 +127,20 @@ impl<const K: usize> EntityGlue for Glue<K> {
                 let kept = Ref::<K>(entity.kept.clone().expect("kept before"));
                 return kept.call("Add", argument).await.map(Payload::of);
             }
+            "AskKeptKept" => {
+                let kept = Ref::<K>(entity.kept.clone().expect("kept before"));
+                return kept.call("AskKept", argument).await.map(Payload::of);
+            }
+            "LendTo" => {
+                let (call, other) = (argument % 10, argument / 10);
+                let method = ["LendBack", "AskAround", "AskPanicBack"][call as usize];
+                let call = ctx.entity::<Ref<K>>(other).call(method, number_of(ctx.key()));
+                return lend::<Self, _>(entity, ctx, call).await.map(Payload::of);
+            }
+            "AskAround" => return other().call("PeekAround", 3).await.map(Payload::of),
+            "AskPanicBack" => return other().call("PeekPanic", 0).await.map(Payload::of),
+            "PeekAround" => return other().call("LendBack", number_of(ctx.key())).await.map(Payload::of),
+            "PeekPanic" => panic!("asked to, within a turn"),
             "LendBack" => return other().call("Peek", 0).await.map(Payload::of),
             "PeekBack" => return other().call("LendBack", number_of(ctx.key())).await.map(Payload::of),
             "LendOther" => {
@@ -243,6 +263,8 @@ struct Bench {
     next: u64,
     commits: u32,
     store_fails: u32,
+    /// The Store does not answer commits; what it was asked is kept.
+    store_hangs: Option<Vec<(OpId, StoreRequest)>>,
 }
 
 impl Bench {
@@ -265,6 +287,7 @@ impl Bench {
             next: 0,
             commits: 0,
             store_fails: 0,
+            store_hangs: None,
         }
     }
 
@@ -275,6 +298,9 @@ impl Bench {
                 Output::Reply(ReplyTo::Remote(to), result) => {
                     let result = result.map(|body| body.take::<UInt64Value>().expect("a number").value);
                     self.replies.push_back((to, result));
+                }
+                Output::Store(op, request @ StoreRequest::Commit { .. }) if self.store_hangs.is_some() => {
+                    self.store_hangs.get_or_insert_default().push((op, request));
                 }
                 Output::Store(op, request) => {
                     let reply = self.store(request);
@@ -557,9 +583,9 @@ fn write_behind_saves_once_per_interval_and_at_the_end() {
     bench.pass(1_100);
     assert_eq!(bench.commits, 1);
     bench.ask(&LAZY, 1, "Add", 1).expect("works");
-    bench.input(Input::Drain);
+    bench.input(Input::Drain(Time::MAX));
     assert_eq!(bench.commits, 2);
-    assert!(bench.outputs.iter().any(|output| output == "Drained"), "{:?}", bench.outputs);
+    assert!(bench.outputs.iter().any(|output| output == "Drained([])"), "{:?}", bench.outputs);
     assert_eq!(code(bench.ask(&LAZY, 2, "Add", 1)), Code::ENTITY_STOPPED, "a draining world activates nothing");
 }
 
@@ -734,4 +760,122 @@ fn a_handle_kept_in_the_state_works_long_after_the_turn_that_made_it() {
     bench.ask(&COUNTER, 1, "Keep", 2).expect("works");
     bench.pass(60_000);
     assert_eq!(bench.ask(&COUNTER, 1, "AskKept", 3), Ok(3));
+}
+
+#[test]
+fn a_call_that_comes_back_through_kept_handles_is_answered_with_deadlock_at_once() {
+    let mut bench = Bench::new();
+    bench.ask(&COUNTER, 1, "Keep", 2).expect("works");
+    bench.ask(&COUNTER, 2, "Keep", 1).expect("works");
+    bench.pass(60_000);
+    assert_eq!(code(bench.ask(&COUNTER, 1, "AskKeptKept", 3)), Code::DEADLOCK, "1 -> 2 -> 1");
+    assert_eq!(bench.ask(&COUNTER, 1, "AskKept", 3), Ok(3), "both are free again");
+}
+
+#[test]
+fn what_a_reentrant_call_asks_for_is_part_of_the_chain() {
+    let mut bench = Bench::new();
+    // 1 lends itself to 2, which asks 1, which asks 3 without lending itself, which asks 1.
+    assert_eq!(code(bench.ask(&COUNTER, 1, "LendTo", 21)), Code::DEADLOCK);
+    // 3 lends itself to 2, which asks 3, which asks 3.
+    assert_eq!(code(bench.ask(&COUNTER, 3, "LendTo", 21)), Code::DEADLOCK);
+    assert_eq!(bench.ask(&COUNTER, 1, "LendTo", 20), Ok(0), "it can still lend itself");
+    assert_eq!((bench.world.stats().tasks, bench.world.stats().operations), (0, 0));
+}
+
+#[test]
+fn a_panic_within_a_reentrant_call_takes_the_turn_and_answers_everybody() {
+    let mut bench = Bench::new();
+    assert_eq!(code(bench.ask(&COUNTER, 1, "LendTo", 22)), Code::PANICKED);
+    assert_eq!(bench.ask(&COUNTER, 2, "Add", 1), Ok(1), "2, which waited for the inner call, is free");
+    assert_eq!(bench.ask(&COUNTER, 1, "Add", 1), Ok(1));
+    assert_eq!((bench.world.stats().tasks, bench.world.stats().operations), (0, 0));
+}
+
+#[test]
+fn the_answer_of_a_reentrant_call_leaves_after_what_it_shows_is_stored() {
+    let mut bench = Bench::new();
+    bench.store_fails = 1;
+    let lending = bench.send(&SAVED, 1, "LendOther", 2);
+    let behind = bench.send(&SAVED, 2, "Add", 0);
+    assert_eq!((bench.commits, bench.reply(behind)), (0, None), "2 still waits for its answer");
+    bench.pass(60);
+    assert_eq!((bench.commits, bench.reply(behind)), (1, Some(Ok(0))));
+    assert_eq!(bench.reply(lending), Some(Ok(7)));
+}
+
+#[test]
+fn an_entity_that_stops_while_the_store_is_away_stays_until_its_state_is_stored() {
+    let mut bench = Bench::new();
+    assert_eq!(bench.ask(&LAZY, 1, "Add", 5), Ok(5));
+    bench.store_fails = 20;
+    bench.ask(&LAZY, 1, "Stop", 0).expect("works");
+    assert_eq!(code(bench.ask(&LAZY, 1, "Add", 1)), Code::ENTITY_STOPPED, "not processed, may be tried again");
+    bench.pass(30_000);
+    assert_eq!((bench.world.stats().entities, bench.commits), (1, 0));
+    bench.pass(60_000);
+    assert_eq!((bench.world.stats().entities, bench.commits), (0, 1));
+    assert_eq!(bench.ask(&LAZY, 1, "Add", 1), Ok(6));
+}
+
+#[test]
+fn a_drain_waits_for_the_store_and_says_in_the_end_what_is_lost() {
+    for (failures, last) in [(8, "Drained([])".to_owned()), (1000, "DATA_LOSS".to_owned())] {
+        let mut bench = Bench::new();
+        assert_eq!(bench.ask(&LAZY, 1, "Add", 5), Ok(5));
+        assert_eq!(bench.ask(&COUNTER, 1, "Add", 5), Ok(5));
+        bench.store_fails = failures;
+        bench.input(Input::Drain(bench.now + Duration::from_secs(15)));
+        bench.pass(5_000);
+        assert!(!bench.outputs.iter().any(|output| output.starts_with("Drained")), "too early: {:?}", bench.outputs);
+        bench.pass(11_000);
+        let drained: Vec<_> = bench.outputs.iter().filter(|output| output.starts_with("Drained")).collect();
+        assert!(drained.len() == 1 && drained[0].contains(&last), "{drained:?}");
+        assert_eq!(bench.commits, u32::from(failures == 8));
+    }
+}
+
+#[test]
+fn a_drain_that_a_turn_holds_up_says_which_entity_is_lost() {
+    let mut bench = Bench::new();
+    bench.send(&COUNTER, 7, "Sleep", 60_000);
+    bench.input(Input::Drain(bench.now + Duration::from_secs(1)));
+    bench.pass(1_100);
+    let drained = bench.outputs.iter().find(|output| output.starts_with("Drained")).expect("in time");
+    assert!(drained.contains("7") && drained.contains("DEADLINE_EXCEEDED"), "{drained}");
+}
+
+#[test]
+fn a_call_whose_commit_takes_too_long_is_told_so_before_its_deadline() {
+    let mut bench = Bench::new();
+    bench.store_hangs = Some(Vec::new());
+    let id = bench.send(&SAVED, 1, "Add", 1);
+    bench.pass(4_300);
+    assert_eq!(bench.reply(id), None);
+    bench.pass(100);
+    assert_eq!(code(bench.reply(id).expect("answered")), Code::OUTCOME_UNKNOWN);
+    for (op, request) in bench.store_hangs.take().expect("held") {
+        let reply = bench.store(request);
+        bench.input(Input::Store(op, reply));
+    }
+    assert_eq!(bench.reply(id), None, "one answer is enough");
+    assert_eq!(bench.ask(&SAVED, 1, "Add", 1), Ok(2), "it was stored after all");
+    assert_eq!(bench.commits, 2);
+}
+
+#[test]
+fn a_superseded_entity_ends_and_stores_nothing() {
+    let mut bench = Bench::new();
+    for desc in [&COUNTER, &LAZY] {
+        let id = EntityId::new(desc.type_id(), 1);
+        assert_eq!(bench.ask(desc, 1, "Add", 5), Ok(5));
+        bench.input(Input::Supersede(id.clone(), 0));
+        assert!(bench.world.hosts(&id), "that was an older activation");
+        bench.input(Input::Supersede(id.clone(), 1));
+        assert!(!bench.world.hosts(&id));
+        let told = bench.outputs.iter().any(|output| *output == format!("{:?}", Output::Deactivated(id.clone(), 1)));
+        assert!(told, "{:?}", bench.outputs);
+    }
+    assert_eq!(bench.commits, 0);
+    assert_eq!(bench.ask(&COUNTER, 1, "Add", 1), Ok(1));
 }

@@ -20,8 +20,8 @@ use bbq_core::mesh;
 use bbq_core::world::{Config, Definition, Input, Output, Stats, World};
 use bbq_rt::clock::Clock;
 use bbq_rt::mesh::MeshHandle;
-use bbq_wire::Time;
-use tokio::sync::{Notify, mpsc, watch};
+use bbq_wire::{EntityId, Error, Time};
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 pub use errands::StoreDriver;
@@ -30,8 +30,30 @@ pub use errands::StoreDriver;
 pub const INBOX: usize = 65_536;
 /// Most inputs that a world takes before its outputs are carried away.
 const BATCH: usize = 256;
+/// How much later than asked for a world may say that it is drained.
+const LATE: Duration = Duration::from_secs(1);
 /// Time between two snapshots of the counters.
 const SNAPSHOT: Duration = Duration::from_millis(500);
+
+/// What a drain could not save.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Losses {
+    /// Entities that are lost with what they could not store, and why (`DATA_LOSS`: the Store did not take it;
+    /// `DEADLINE_EXCEEDED`: a turn had not ended).
+    pub entities: Vec<(EntityId, Error)>,
+    /// Worlds that did not even say so, because a handler does not return to them.
+    pub stuck: usize,
+}
+
+impl Losses {
+    /// Whether nothing is lost.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entities.is_empty() && self.stuck == 0
+    }
+}
+
+type Lost = Vec<(EntityId, Error)>;
 
 /// The queue in front of a world.
 pub type Inbox = mpsc::Sender<Input>;
@@ -67,7 +89,9 @@ impl Queues {
 pub struct Game {
     inboxes: Vec<Inbox>,
     threads: Vec<JoinHandle<()>>,
-    drained: Arc<Notify>,
+    clock: Clock,
+    drained: mpsc::Sender<Lost>,
+    all_drained: mpsc::Receiver<Lost>,
     stop: watch::Sender<bool>,
     snapshots: Vec<Arc<Mutex<Stats>>>,
 }
@@ -95,8 +119,9 @@ impl Game {
     ) -> std::io::Result<Self> {
         let runtime = tokio::runtime::Handle::current();
         let inboxes = queues.inboxes();
-        let (drained, stop) = (Arc::new(Notify::new()), watch::Sender::new(false));
-        let mut game = Self { inboxes, threads: Vec::new(), drained, stop, snapshots: Vec::new() };
+        let ((drained, all_drained), stop) = (mpsc::channel(inboxes.len().max(1)), watch::Sender::new(false));
+        let (clock, threads, snapshots) = (config.clock, Vec::new(), Vec::new());
+        let mut game = Self { inboxes, threads, clock, drained, all_drained, stop, snapshots };
         for (index, (inbox, receiver)) in queues.0.into_iter().enumerate() {
             let snapshot = Arc::new(Mutex::new(Stats::default()));
             game.snapshots.push(Arc::clone(&snapshot));
@@ -108,7 +133,7 @@ impl Game {
                 receiver,
                 errands: errands::Errands::new(store.clone(), runtime.clone(), inbox),
                 mesh: mesh.clone(),
-                drained: Arc::clone(&game.drained),
+                drained: game.drained.clone(),
                 stop: game.stop.subscribe(),
                 snapshot,
             };
@@ -137,15 +162,22 @@ impl Game {
         })
     }
 
-    /// Saves and stops every entity, and waits for it.
-    pub async fn drain(&self) {
+    /// Saves and stops every entity, for at most `limit`. Says what is lost.
+    pub async fn drain(&mut self, limit: Duration) -> Losses {
+        let until = self.clock.now() + limit;
+        let (mut losses, mut draining) = (Losses::default(), 0);
         for inbox in &self.inboxes {
-            // A world that has ended has nothing to drain, but must not be waited for.
-            if inbox.send(Input::Drain).await.is_err() {
-                self.drained.notify_one();
-            }
-            self.drained.notified().await;
+            // A world that has ended has nothing to drain, and is not waited for.
+            draining += usize::from(inbox.send(Input::Drain(until)).await.is_ok());
         }
+        let late = Instant::from_std(self.clock.instant(until + LATE));
+        while draining > 0 {
+            let Ok(Some(lost)) = tokio::time::timeout_at(late, self.all_drained.recv()).await else { break };
+            losses.entities.extend(lost);
+            draining -= 1;
+        }
+        losses.stuck = draining;
+        losses
     }
 
     /// Ends the threads. Entities that were not drained are dropped as a crash would drop them.
@@ -173,7 +205,7 @@ struct WorldThread {
     receiver: mpsc::Receiver<Input>,
     errands: errands::Errands,
     mesh: MeshHandle,
-    drained: Arc<Notify>,
+    drained: mpsc::Sender<Lost>,
     stop: watch::Receiver<bool>,
     snapshot: Arc<Mutex<Stats>>,
 }
@@ -218,7 +250,9 @@ impl WorldThread {
             match output {
                 Output::Store(op, request) => self.errands.store(op, request),
                 Output::Job(op, job) => self.errands.job(op, job),
-                Output::Drained => self.drained.notify_one(),
+                Output::Drained(lost) => {
+                    let _ = self.drained.send(lost).await;
+                }
                 output => out.push(mesh::Input::World { index, output }),
             }
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bbq_core::gate::{self, ConnId, Gate, MethodTable, Verified};
 use bbq_core::mesh::{self, FromGate, Mesh, Roles};
 use bbq_core::world::{self, Config, Definition, Input, Output, ReplyTo, World};
-use bbq_wire::{Code, Error, NodeUid, Time};
+use bbq_wire::{Code, EntityId, Error, NodeUid, Time};
 use bytes::{Bytes, BytesMut};
 
 /// What a node wants of its surroundings.
@@ -15,7 +15,7 @@ pub(crate) enum Wish {
     Mesh(mesh::Output),
     Store(u16, world::OpId, world::StoreRequest),
     Job(u16, world::OpId, world::Job),
-    Drained,
+    Drained(Vec<(EntityId, Error)>),
     /// Bytes for the client at the other end of a connection.
     Down(ConnId, Bytes),
     /// The gate closes a connection.
@@ -32,6 +32,7 @@ pub(crate) struct Node {
     pub(crate) alive: bool,
     pub(crate) wake: Option<Time>,
     pub(crate) drained: u16,
+    pub(crate) lost: Vec<(EntityId, Error)>,
     mesh: Mesh,
     gate: Gate,
     pub(crate) worlds: Vec<World>,
@@ -52,7 +53,16 @@ impl Node {
         let mut gate = Gate::new(gate::Config { node: uid, ..gate::Config::default() });
         let services: Vec<_> = definitions.iter().map(Definition::desc).collect();
         gate.handle(Time::ZERO, gate::Input::Methods(Arc::new(MethodTable::of_services(&services).0)));
-        Self { uid, alive: true, wake: None, drained: 0, mesh, gate, worlds: (0..worlds).map(make).collect() }
+        Self {
+            uid,
+            alive: true,
+            wake: None,
+            drained: 0,
+            lost: Vec::new(),
+            mesh,
+            gate,
+            worlds: (0..worlds).map(make).collect(),
+        }
     }
 
     pub(crate) fn feed_mesh(&mut self, now: Time, input: mesh::Input) {
@@ -109,7 +119,7 @@ impl Node {
         match output {
             Output::Store(op, request) => wishes.push_back(Wish::Store(index, op, request)),
             Output::Job(op, job) => wishes.push_back(Wish::Job(index, op, job)),
-            Output::Drained => wishes.push_back(Wish::Drained),
+            Output::Drained(lost) => wishes.push_back(Wish::Drained(lost)),
             Output::Reply(ReplyTo::World(to, call), result) => self.feed_world(now, to, Input::Reply(call, result)),
             output => self.mesh.handle(now, mesh::Input::World { index, output }),
         }

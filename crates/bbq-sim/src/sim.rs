@@ -141,6 +141,7 @@ pub struct Sim {
     trace: Trace,
     scripts: BTreeMap<&'static str, Script>,
     store_failures: u32,
+    store_back: Time,
     incarnations: u64,
 }
 
@@ -171,6 +172,7 @@ impl Sim {
             trace: Trace::default(),
             scripts: BTreeMap::new(),
             store_failures: 0,
+            store_back: Time::ZERO,
             incarnations: 0,
             settings,
         };
@@ -225,6 +227,11 @@ impl Sim {
     #[must_use]
     pub fn stored(&self, id: &EntityId) -> Option<bytes::Bytes> {
         self.store.records().find(|(other, _)| *other == id).and_then(|(_, record)| record.state.clone())
+    }
+
+    /// From now on, for this long, the Store refuses everything (`UNAVAILABLE`).
+    pub fn store_outage(&mut self, duration: Duration) {
+        self.store_back = self.now + duration;
     }
 
     /// Answers `ctx.external(name, ..)`: the future itself is never run.
@@ -284,7 +291,7 @@ impl Sim {
     /// From now on nothing goes wrong any more.
     pub fn stop_faults(&mut self) {
         self.settings.faults = Faults::default();
-        self.store_failures = 0;
+        (self.store_failures, self.store_back) = (0, self.now);
     }
 
     /// A new client, which dials a gate. Clients are spread over the nodes; one whose gate dies goes to another.
@@ -353,23 +360,25 @@ impl Sim {
         }
     }
 
-    /// Saves and stops the entities of a node, for at most two simulated minutes, and then the node.
+    /// Saves and stops the entities of a node, for at most two simulated minutes, and then the node. Says which entities
+    /// are lost with what they could not store, and why.
     ///
     /// # Panics
     /// There is no node with this index.
-    pub fn drain(&mut self, index: usize) {
+    pub fn drain(&mut self, index: usize) -> Vec<(EntityId, Error)> {
         let uid = self.nodes[index].uid;
         if let Some(info) = self.view.nodes.get_mut(&uid) {
             info.draining = true;
         }
         self.publish();
+        let until = self.now + PATIENCE;
         for world in 0..self.settings.worlds {
-            self.nodes[index].feed_world(self.now, world, Input::Drain);
+            self.nodes[index].feed_world(self.now, world, Input::Drain(until));
         }
         self.settle(index);
-        let until = self.now + PATIENCE;
-        while self.nodes[index].drained < self.settings.worlds && self.step(until) {}
+        while self.nodes[index].drained < self.settings.worlds && self.step(until + Duration::from_secs(1)) {}
         self.kill(index);
+        std::mem::take(&mut self.nodes[index].lost)
     }
 
     // ---- the inside ------------------------------------------------------------------------------------------
@@ -522,7 +531,10 @@ impl Sim {
                 };
                 self.nodes[index].feed_world(now, world, Input::JobDone(op, result));
             }
-            Wish::Drained => self.nodes[index].drained += 1,
+            Wish::Drained(lost) => {
+                self.nodes[index].drained += 1;
+                self.nodes[index].lost.extend(lost);
+            }
             Wish::Down(conn, bytes) => {
                 if let Some(player) = self.players.iter_mut().find(|player| player.conn == Some((index, conn))) {
                     let network = self.settings.network;
@@ -693,6 +705,9 @@ impl Sim {
     }
 
     fn serve_store(&mut self, request: StoreRequest) -> StoreReply {
+        if self.now < self.store_back {
+            return StoreReply::Failed(Error::new(Code::UNAVAILABLE, "the simulated store is away"));
+        }
         if self.store_failures > 0 {
             self.store_failures -= 1;
             return StoreReply::Failed(Error::new(Code::UNAVAILABLE, "the simulated store is away"));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bbq_core::codegen::{Definition, EntityId, Key};
+use bbq_core::codegen::{Code, Definition, EntityId, Key};
 use bbq_sim::{PlayerId, Settings, Sim};
 use bbq_wire::client;
 use buffa::Message;
@@ -86,6 +86,24 @@ fn a_drained_node_loses_nothing() {
     sim.advance(Duration::from_secs(10));
     for key in 0..20 {
         assert_eq!(add(&mut sim, key), 2, "entity {key}");
+    }
+}
+
+#[test]
+fn an_entity_that_stops_while_the_store_is_away_loses_nothing_unless_it_stays_away() {
+    for (seed, outage, loses) in [(4, 30, false), (5, 600, true)] {
+        let mut sim = cluster(seed, 3);
+        let id = EntityId::new(LEDGER.type_id(), 7);
+        assert_eq!(add(&mut sim, 7), 1);
+        sim.store_outage(Duration::from_secs(outage));
+        let failed = sim.run(|ctx| async move { ctx.entity::<LedgerRef>(7).call(ADD, 1).await }).expect("ends");
+        let code = failed.expect_err("it cannot be stored").code;
+        assert!([Code::UNAVAILABLE, Code::OUTCOME_UNKNOWN].contains(&code), "{code}");
+        let lost = sim.drain(sim.copies(&id)[0].0);
+        let lost: Vec<_> = lost.into_iter().map(|(id, error)| (id, error.code)).collect();
+        assert_eq!(lost, if loses { vec![(id, Code::DATA_LOSS)] } else { Vec::new() });
+        sim.advance(Duration::from_secs(outage));
+        assert_eq!(add(&mut sim, 7), if loses { 2 } else { 3 }, "what could not be stored at once was stored later");
     }
 }
 

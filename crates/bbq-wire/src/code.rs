@@ -55,7 +55,7 @@ codes! {
     20 BUSY "BUSY" Yes "A bounded queue is full; not processed.";
     21 DEADLOCK "DEADLOCK" No "The call came back to an entity that waits for it.";
     22 NOT_SENT "NOT_SENT" Yes "Never left this node.";
-    23 OUTCOME_UNKNOWN "OUTCOME_UNKNOWN" Maybe "The node that had the call died; it may or may not have run.";
+    23 OUTCOME_UNKNOWN "OUTCOME_UNKNOWN" Maybe "Nobody can say whether the call took effect: its node died, or its state could not be stored in time.";
     24 PANICKED "PANICKED" No "The handler panicked; the entity was torn down.";
     25 FENCED "FENCED" No "A newer activation of this entity exists.";
     26 ENTITY_STOPPED "ENTITY_STOPPED" Yes "The entity stopped before the call ran.";

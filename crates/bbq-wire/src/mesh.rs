@@ -108,7 +108,8 @@ pub enum Mesh {
         /// Whether the entity runs.
         result: Result<(), Error>,
     },
-    /// The entity is no longer here.
+    /// To the slot owner: the entity is no longer here. From the slot owner: another node has a newer activation, end
+    /// this one.
     Deactivated {
         /// Which entity.
         entity: EntityId,

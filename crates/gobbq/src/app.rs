@@ -71,7 +71,7 @@ impl App {
     /// Runs until ctrl-C, SIGTERM or the end of `--for`; then drains.
     ///
     /// # Errors
-    /// Something could not start; the text says what and how to mend it.
+    /// Something could not start, or not everything could be saved at the end; the text says what and how to mend it.
     pub async fn run(self) -> Result<()> {
         init_logs();
         // Sockets and worlds run on threads of their own; the caller's runtime only waits.
@@ -83,8 +83,8 @@ impl App {
             () = wait_for_the_end(self.options.run_for) => None,
             failure = node.failed() => Some(failure),
         };
-        node.shutdown().await;
-        failure.map_or(Ok(()), Err)
+        let saved = node.shutdown().await;
+        failure.map_or(saved, Err)
     }
 }
 

@@ -12,7 +12,7 @@ use bbq_core::control::{ClusterView, ControlError, Load, NodeInfo, Roles};
 use bbq_core::gate::MethodTable;
 use bbq_core::mesh::ToGate;
 use bbq_core::world::{Config as WorldConfig, Definition};
-use bbq_game::{Game, GameConfig, Queues, StoreDriver};
+use bbq_game::{Game, GameConfig, Losses, Queues, StoreDriver};
 use bbq_gate::{Compat, CompatConfig, Ends, Gate, GateConfig, Pages, TlsConfig, Verifier};
 use bbq_rt::clock::Clock;
 use bbq_rt::control::{Attendance, CenterControl, ControlPlane, Membership, Standing};
@@ -36,6 +36,8 @@ const LEASE: Duration = Duration::from_secs(3);
 const GATE_GRACE: Duration = Duration::from_millis(500);
 /// How long a stopping game waits for its entities to save.
 const DRAIN_LIMIT: Duration = Duration::from_secs(10);
+/// So many entities that could not be saved are named when the process ends.
+const NAMED: usize = 5;
 /// How long a drained game still sends callers elsewhere: those who have not heard yet that its entities left. A call
 /// that meets a closed door instead is one of which nobody can say whether it ran.
 const FAREWELL: Duration = Duration::from_millis(300);
@@ -150,7 +152,8 @@ impl Node {
             _ => node.join(options, &parts).await,
         };
         if let Err(failure) = outcome {
-            node.shutdown().await;
+            // It has had no time to hold anything.
+            let _ = node.shutdown().await;
             return Err(failure);
         }
         tracing::info!(name = %options.name, roles = ?options.roles, addresses = %node.addresses.to_json(), "ready");
@@ -285,8 +288,12 @@ impl Node {
         }
     }
 
-    /// Leaves the cluster in good order: clients are sent away, entities are saved and stopped, nothing is lost.
-    pub async fn shutdown(mut self) {
+    /// Leaves the cluster in good order: clients are sent away, entities are saved and stopped.
+    ///
+    /// # Errors
+    /// It has left, but not everything could be saved within ten seconds; the text says what is lost.
+    pub async fn shutdown(mut self) -> Result<()> {
+        let mut losses = Losses::default();
         if let Some(member) = &self.member {
             member.load.abort();
             member.attendance.report(Load { weight: 0, permille: 0 });
@@ -295,10 +302,8 @@ impl Node {
         if let Some(gate) = self.gate.take() {
             gate.shutdown(GATE_GRACE).await;
         }
-        if let Some(game) = self.game.take() {
-            if tokio::time::timeout(DRAIN_LIMIT, game.drain()).await.is_err() {
-                tracing::error!("not every entity could be saved in time");
-            }
+        if let Some(mut game) = self.game.take() {
+            losses = game.drain(DRAIN_LIMIT).await;
             if self.cluster().is_some_and(|view| view.nodes.len() > 1) {
                 tokio::time::sleep(FAREWELL).await;
             }
@@ -317,7 +322,24 @@ impl Node {
         if let Some(center) = self.center.take() {
             center.shutdown().await;
         }
+        if losses.is_empty() { Ok(()) } else { Err(lost(&losses)) }
     }
+}
+
+/// What a drain could not save, for people. The log has every entity.
+fn lost(losses: &Losses) -> Failure {
+    let some: Vec<String> =
+        losses.entities.iter().take(NAMED).map(|(entity, error)| format!("{entity}: {error}")).collect();
+    let more = match losses.entities.len().saturating_sub(NAMED) {
+        0 => String::new(),
+        more => format!("; and {more} more, see the log"),
+    };
+    let stuck = match losses.stuck {
+        0 => String::new(),
+        stuck => format!("; {stuck} worlds did not come to an end"),
+    };
+    let what = format!("{} entities could not be saved: {}{more}{stuck}", losses.entities.len(), some.join("; "));
+    Failure::new(what, "what was acknowledged before is stored; see that the Store is there before a node is stopped")
 }
 
 async fn start_center(options: &Options) -> Result<Option<Center>> {

@@ -99,7 +99,7 @@ async fn a_pilot_is_told_of_its_ship_step_by_step_and_after_a_cut_again() {
     ann.client.cut();
     assert_eq!(ann.board("ann").await, ship, "joining again gives the same ship");
     ann.sees_ship(ship).await;
-    node.shutdown().await;
+    node.shutdown().await.expect("nothing is lost");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -112,7 +112,7 @@ async fn a_ship_leaves_with_its_session() {
     let leave = InputRequest::default();
     bob.client.ask::<_, InputRequest>(id(&ARENA, "Leave"), Some(KEY.into()), &leave).await.expect("it leaves");
     ann.sees("Scores", |scores: &Scoreboard| scores.ships == 1).await;
-    node.shutdown().await;
+    node.shutdown().await.expect("nothing is lost");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -124,7 +124,7 @@ async fn pilots_keep_their_ships_when_the_arena_moves_to_another_game() {
     let ship = ann.board("ann").await;
     let before = ann.sees_ship(ship).await.tick;
     let _second = start("game", "game-2", Some(&center)).await;
-    first.shutdown().await;
+    first.shutdown().await.expect("nothing is lost");
     assert_eq!(ann.board("ann").await, ship, "it is still hers");
     let after = ann.sees("Near", |near: &Snapshot| near.tick > before && near.ships.iter().any(|it| it.id == ship));
     after.await;

@@ -114,7 +114,7 @@ async fn people_come_talk_go_away_come_back_and_leave() {
     assert!(rooms.rooms.iter().any(|room| room.room == "lobby" && room.members == 2), "{rooms:?}");
     bob.client.close();
     ann.sees(Kind::KIND_AWAY, "bob").await;
-    node.shutdown().await;
+    node.shutdown().await.expect("nothing is lost");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -130,7 +130,7 @@ async fn who_did_not_join_is_not_heard_and_bad_names_are_refused() {
         let refused = other.client.ask::<_, JoinReply>(id(&ROOM, "Join"), Some(room.into()), &join).await;
         assert_eq!(refused.expect_err("refused").code, Code::INVALID_ARGUMENT, "{room}: {name:?}");
     }
-    node.shutdown().await;
+    node.shutdown().await.expect("nothing is lost");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -145,7 +145,7 @@ async fn a_room_whose_game_ends_wakes_up_elsewhere_with_its_lines_and_members() 
     assert_eq!(ann.hears::<Line>("Said").await.text, "before");
 
     let _second = start("game", "game-2", Some(&center)).await;
-    first.shutdown().await;
+    first.shutdown().await.expect("nothing is lost");
     // Nobody joins again: the members came along, and so did the group.
     let passing = [Code::UNAVAILABLE, Code::ENTITY_STOPPED, Code::NOT_SENT, Code::BUSY, Code::ABORTED];
     let number = soon("the room goes on", async {

@@ -80,7 +80,7 @@ async fn one_process_serves_tcp_and_websocket_clients() {
         let client = client(&node, scheme, scheme).await;
         assert_eq!(say_until_answered(&client).await, format!("{scheme} answers"));
     }
-    node.shutdown().await;
+    node.shutdown().await.expect("nothing is lost");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -93,7 +93,7 @@ async fn four_processes_worth_of_nodes_find_each_other_through_the_center() {
     assert_eq!(say_until_answered(&client).await, "ann answers");
 
     // The game goes, another comes: the client's session never notices more than a pause.
-    game.shutdown().await;
+    game.shutdown().await.expect("nothing is lost");
     let _game = start("game", "game-2", Some(&center)).await;
     assert_eq!(say_until_answered(&client).await, "ann answers");
     client.cut();
@@ -134,7 +134,7 @@ async fn processes_of_two_hosts_meet_through_their_proxies_and_one_of_these_may_
     assert_eq!(say_until_answered(&client).await, "eve answers");
 
     // Its slots go to the other proxy and come back; what is behind it waits for its successor.
-    proxy.shutdown().await;
+    proxy.shutdown().await.expect("nothing is lost");
     let _successor = start_behind(&here, "proxy", &center).await;
     assert_eq!(say_until_answered(&client).await, "eve answers");
 }

@@ -37,7 +37,7 @@ export const Code = {
   DEADLOCK: 21,
   /** never left this node; safe to retry */
   NOT_SENT: 22,
-  /** the node that had the call died; it may or may not have run */
+  /** nobody can say whether the call took effect: the node that had it died, or it ran and its state could not be stored in time */
   OUTCOME_UNKNOWN: 23,
   /** the handler panicked; the entity was torn down */
   PANICKED: 24,

@@ -42,8 +42,8 @@ pub(crate) fn run(args: &Dev) -> Result<()> {
         let mut dev = Session::new(args, project, addresses)?;
         let result = dev.run(&mut end).await;
         let stopped = dev.stop().await;
-        node.shutdown().await;
-        result.and(stopped)
+        let saved = node::stop(node).await;
+        result.and(stopped).and(saved)
     })
 }
 

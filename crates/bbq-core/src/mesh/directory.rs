@@ -274,11 +274,13 @@ impl Directory {
                 slot.entries.insert(entity, Entry { place, order: None });
                 self.entries += 1;
             }
-            Some(entry) if entry.place.epoch < epoch => {
-                tracing::warn!(%entity, older = %entry.place.node, newer = %node, "an entity is active twice");
-                entry.place = place;
+            Some(entry) if entry.place.node != node && entry.place.epoch != epoch => {
+                let older = if entry.place.epoch < epoch { std::mem::replace(&mut entry.place, place) } else { place };
+                let newer = entry.place.node;
+                tracing::warn!(%entity, older = %older.node, %newer, "an entity is active twice; the older copy ends");
+                self.outbox.push_back((older.node, Message::Deactivated { entity, epoch: older.epoch }));
             }
-            Some(_) => {}
+            Some(entry) => entry.place.epoch = entry.place.epoch.max(epoch),
         }
     }
 

@@ -128,6 +128,16 @@ impl Mesh {
         self.no_longer_here(entity, epoch);
     }
 
+    /// A node reports the end of an activation to us, the slot owner; or the slot owner ends a superseded one of ours.
+    pub(super) fn deactivated(&mut self, from: NodeUid, entity: EntityId, epoch: u64) {
+        let older = self.host.entities.get(&entity).is_some_and(|hosted| hosted.epoch <= epoch);
+        if older && self.slot_owner(&entity) == Some(from) {
+            let index = self.world_of(&entity);
+            return self.give_world(index, world::Input::Supersede(entity, epoch));
+        }
+        self.directory.deactivated(from, &entity, epoch);
+    }
+
     /// If this gets lost, the owner finds out when it is asked about the stale epoch.
     fn tell_owner_of_end(&mut self, entity: &EntityId, epoch: u64) {
         if let Some(owner) = self.slot_owner(entity) {

@@ -249,7 +249,7 @@ impl Mesh {
                 let outcome = directory::Outcome { node: from, corr, entity, epoch, result };
                 self.directory.activated(self.now, self.view.as_deref(), outcome);
             }
-            Message::Deactivated { entity, epoch } => self.directory.deactivated(from, &entity, epoch),
+            Message::Deactivated { entity, epoch } => self.deactivated(from, entity, epoch),
             Message::Collect { corr, slots } => self.collect(from, corr, &slots),
             Message::Report { corr, more, entries } => {
                 self.directory.report(self.now, self.view.as_deref(), from, (corr, more), entries);
@@ -283,7 +283,7 @@ impl Mesh {
             world::Output::Gone(watcher, subject) => self.gone(watcher, subject),
             world::Output::WatchClient(watcher, client, on) => self.watch_client(watcher, client, on),
             world::Output::Kick(client, error) => self.kick(&client, error),
-            world::Output::Store(..) | world::Output::Job(..) | world::Output::Drained => {}
+            world::Output::Store(..) | world::Output::Job(..) | world::Output::Drained(_) => {}
         }
     }
 

@@ -9,16 +9,14 @@ use std::time::Duration;
 
 use bbq_wire::{Code, Error, Result, Time};
 
-use super::answer::Answer;
-use super::answer::Reply;
-use super::answer::Sent;
-use super::ctx::Ctx;
-use super::glue::{EntityGlue, Work};
-use super::handle::{Caller, ClientHandle, ClientTarget, EntityHandle, ServiceHandle};
+use super::Shared;
+use super::answer::{Answer, Reply, Sent};
+use super::glue::Work;
+use super::handle::{ClientHandle, ClientTarget, EntityHandle, ServiceHandle};
 use super::io::{GroupChange, GroupOp, Meta, Outgoing, Output, Target, ToClient};
 use super::operation::{OpRef, Outcome, call_id};
-use super::state::{Inner, Message};
-use super::task::Effect;
+use super::state::{Inner, Message, NONE};
+use super::task::{Effect, TaskRef};
 use super::turn::run_at_once;
 use crate::desc::ServiceDesc;
 use crate::payload::Payload;
@@ -30,11 +28,12 @@ pub(crate) enum To {
 }
 
 impl To {
-    fn caller(&self) -> &Rc<Caller> {
+    #[inline]
+    fn shared(&self) -> &Rc<Shared> {
         match self {
-            Self::Entity(handle) => handle.caller(),
-            Self::Service(handle) => &handle.caller,
-            Self::Client(handle) => &handle.caller,
+            Self::Entity(handle) => handle.shared(),
+            Self::Service(handle) => &handle.shared,
+            Self::Client(handle) => &handle.shared,
         }
     }
 }
@@ -106,15 +105,14 @@ struct Sending<'a> {
 
 impl Sending<'_> {
     fn tell(&self, body: Payload) {
-        let caller = self.to.caller();
-        let inner = &mut *caller.shared.inner.borrow_mut();
+        let inner = &mut *self.to.shared().inner.borrow_mut();
         let deadline = if self.timeout.is_some() { self.deadline(inner) } else { Time::MAX };
         let task = inner.current;
         if let To::Entity(handle) = self.to
             && !inner.holds_effects(task)
             && let Some(index) = handle.find(inner)
         {
-            let meta = caller.meta.as_ref().and_then(one_way);
+            let meta = inner.caller().and_then(|(_, row)| one_way(row.meta.as_ref()?));
             return inner.tell_here(index, self.method, body, deadline, meta);
         }
         let effect = match self.to {
@@ -126,8 +124,8 @@ impl Sending<'_> {
 
     /// Sends the call.
     fn ask(&self, body: Payload) -> Sent {
-        let caller = self.to.caller();
-        let mut borrowed = caller.shared.inner.borrow_mut();
+        let shared = self.to.shared();
+        let mut borrowed = shared.inner.borrow_mut();
         let inner = &mut *borrowed;
         let deadline = self.deadline(inner);
         if deadline <= inner.now {
@@ -135,10 +133,10 @@ impl Sending<'_> {
         }
         let To::Entity(handle) = self.to else { return self.ask_other(inner, body, deadline) };
         let Some(index) = handle.find(inner) else { return self.ask_other(inner, body, deadline) };
-        let (parent, meta) = (caller.task, caller.meta.clone());
+        let (parent, meta) = parentage(inner);
         if inner.runs_at_once(index) {
             let work = (self.method, body);
-            return run_at_once(&caller.shared, borrowed, index, work, deadline, parent, meta);
+            return run_at_once(shared, borrowed, index, work, deadline, parent, meta);
         }
         let op = match inner.begin(deadline) {
             Ok(op) => op,
@@ -186,8 +184,7 @@ impl Sending<'_> {
         reply: Reply,
         op: Option<OpRef>,
     ) -> Result<(), (Reply, Error)> {
-        let caller = self.to.caller();
-        let (parent, meta) = (caller.task, caller.meta.clone());
+        let (parent, meta) = parentage(inner);
         let message = |body, reply| {
             let work = Work::Call { method: self.method, body };
             Message { work, reply, deadline, parent, meta }
@@ -240,10 +237,7 @@ impl Sending<'_> {
             0 => inner.config.call_timeout,
             ms => Duration::from_millis(u64::from(ms)),
         });
-        // A handle kept in an entity's state outlives the turn that made it: only a turn that still runs bounds calls.
-        let caller = self.to.caller();
-        let runs = inner.tasks.get(caller.task.0).is_some_and(|row| row.generation == caller.task.1);
-        let bound = if runs { caller.deadline } else { Time::MAX };
+        let bound = inner.caller().map_or(Time::MAX, |(_, row)| row.deadline);
         (inner.now + timeout).min(bound)
     }
 
@@ -252,18 +246,17 @@ impl Sending<'_> {
     }
 
     fn outgoing(&self, inner: &Inner, body: Payload, op: Option<OpRef>, deadline: Time) -> Outgoing {
-        let caller = self.to.caller();
         let (target, affinity) = match self.to {
             To::Entity(handle) => (Target::Entity(handle.id().clone()), None),
             To::Service(handle) => (Target::Service(handle.type_id), handle.affinity),
             To::Client(_) => unreachable!("calls on clients leave through to_client"),
         };
-        let mut meta = caller.meta.as_deref().cloned().unwrap_or_default();
-        if op.is_some() {
-            meta.chain = inner.chain(caller.task.0);
-        } else {
-            meta.chain.clear();
-        }
+        let caller = inner.caller().map(|(_, row)| row);
+        let mut meta = caller.and_then(|row| row.meta.as_deref().cloned()).unwrap_or_default();
+        meta.chain = match caller {
+            Some(caller) if op.is_some() => inner.chain(caller),
+            _ => Vec::new(),
+        };
         Outgoing { target, method: self.method_id(), body, call: op.map(call_id), deadline, affinity, meta }
     }
 
@@ -275,7 +268,7 @@ impl Sending<'_> {
         op: Option<OpRef>,
         deadline: Time,
     ) -> Output {
-        let (method, from, body) = (self.method_id(), handle.caller.me.clone(), body.into_bytes());
+        let (method, from, body) = (self.method_id(), handle.me.clone(), body.into_bytes());
         match &handle.to {
             ClientTarget::Session { client, unreliable } => {
                 let (client, call, unreliable) = (client.clone(), op.map(call_id), *unreliable && op.is_none());
@@ -288,6 +281,15 @@ impl Sending<'_> {
                 Output::Group(GroupOp { group: Arc::clone(group), epoch, change })
             }
         }
+    }
+}
+
+/// Who makes a call now, and what goes with it.
+#[inline]
+fn parentage(inner: &Inner) -> (TaskRef, Option<Rc<Meta>>) {
+    match inner.caller() {
+        Some((task, row)) => ((task, row.generation), row.meta.clone()),
+        None => ((NONE, 0), None),
     }
 }
 
@@ -324,10 +326,10 @@ impl<R> Future for Call<R> {
                 let body = std::mem::take(&mut call.body);
                 match call.sending().ask(body) {
                     Sent::Answered => {
-                        let body = call.to.caller().shared.inner.borrow_mut().take_answer();
+                        let body = call.to.shared().inner.borrow_mut().take_answer();
                         return Poll::Ready((call.decode)(body));
                     }
-                    Sent::Failed => return Poll::Ready(Err(call.to.caller().shared.inner.borrow_mut().take_error())),
+                    Sent::Failed => return Poll::Ready(Err(call.to.shared().inner.borrow_mut().take_error())),
                     Sent::Waiting(op) => {
                         call.progress = Progress::Waiting(op);
                         op
@@ -336,7 +338,7 @@ impl<R> Future for Call<R> {
             }
             Progress::Ended => panic!("a call was polled after it had ended"),
         };
-        let outcome = call.to.caller().shared.inner.borrow_mut().poll_op(op.0, cx.waker());
+        let outcome = call.to.shared().inner.borrow_mut().poll_op(op.0, cx.waker());
         match outcome {
             None => Poll::Pending,
             Some(outcome) => {
@@ -354,7 +356,7 @@ impl<R> Drop for Call<R> {
     #[inline]
     fn drop(&mut self) {
         if let Progress::Waiting(op) = self.progress {
-            self.to.caller().shared.inner.borrow_mut().cancel(op);
+            self.to.shared().inner.borrow_mut().cancel(op);
         }
     }
 }
@@ -393,34 +395,5 @@ fn ready<T>(poll: Poll<T>) -> Option<T> {
     match poll {
         Poll::Ready(value) => Some(value),
         Poll::Pending => None,
-    }
-}
-
-/// Awaits `call` while `entity` may serve reentrant calls that come back to it (A -> B -> A). The borrow shows where
-/// its state can change. Generated traits offer it as `self.lend(ctx, call)`.
-///
-/// # Errors
-/// Those of the call.
-pub async fn lend<G: EntityGlue, R>(entity: &mut G::Entity, ctx: &Ctx, mut call: Call<R>) -> Result<R> {
-    ctx.begin_lending();
-    loop {
-        let event = std::future::poll_fn(|cx| {
-            if let Poll::Ready(result) = Pin::new(&mut call).poll(cx) {
-                return Poll::Ready(Ok(result));
-            }
-            ctx.take_reentrant().map_or(Poll::Pending, |message| Poll::Ready(Err(message)))
-        });
-        match event.await {
-            Ok(result) => {
-                ctx.end_lending();
-                return result;
-            }
-            Err((inner, method, body)) => {
-                let turn: Pin<Box<dyn Future<Output = Result<Payload>> + '_>> =
-                    Box::pin(G::call(entity, &inner, method, body));
-                let result = turn.await;
-                inner.answer_reentrant(result);
-            }
-        }
     }
 }

@@ -1,6 +1,5 @@
 //! What a handler can do: its context.
 
-use std::cell::{Cell, OnceCell};
 use std::fmt;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -10,17 +9,13 @@ use std::time::Duration;
 use bbq_wire::{Code, EntityId, Error, Key, NodeUid, Result, Time};
 
 use super::Shared;
-use super::answer::Reply;
 use super::call::Call;
 use super::glue::Body;
 use super::group::Group;
-use super::handle::{
-    Caller, ClientHandle, ClientStub, ClientTarget, EntityHandle, EntityStub, ServiceHandle, ServiceStub,
-};
+use super::handle::{ClientHandle, ClientStub, ClientTarget, EntityHandle, EntityStub, ServiceHandle, ServiceStub};
 use super::io::{ClientRef, Job, Meta, Opaque};
 use super::operation::{OpRef, Outcome};
-use super::state::{Inner, NO_TYPE, NONE};
-use super::task::TaskRef;
+use super::state::{Inner, NONE};
 use super::time::Repeat;
 use crate::cron::Cron;
 use crate::payload::Payload;
@@ -36,17 +31,16 @@ const TICK: &str = "\u{0}tick";
 /// from a seed.
 pub struct Ctx {
     pub(crate) shared: Rc<Shared>,
-    pub(crate) task: TaskRef,
+    /// The task that is polled.
+    pub(crate) task: u32,
+    /// The row that has caller, deadline and session: that of the task, or of a reentrant call within it.
+    pub(crate) call: u32,
     pub(crate) slot: u32,
-    pub(crate) id: Option<EntityId>,
-    deadline: Time,
-    meta: Option<Rc<Meta>>,
     /// How many more messages this turn's future may handle.
     batch: u32,
-    /// Made by the first call of the turn.
-    caller: OnceCell<Rc<Caller>>,
-    /// Set for the context of a reentrant call, whose answer is not the turn's.
-    pub(crate) reentrant: Cell<Option<Box<Reply>>>,
+    pub(crate) id: Option<EntityId>,
+    /// How many effects waited for a commit when this call began.
+    pub(crate) held: usize,
 }
 
 /// What a turn's future does after a message.
@@ -60,35 +54,15 @@ pub(crate) enum Step {
 impl Ctx {
     /// The context of no task yet.
     pub(crate) fn new(shared: Rc<Shared>) -> Self {
-        Self {
-            shared,
-            task: (NONE, 0),
-            slot: NONE,
-            batch: 0,
-            id: None,
-            deadline: Time::MAX,
-            meta: None,
-            caller: OnceCell::new(),
-            reentrant: Cell::new(None),
-        }
+        Self { shared, task: NONE, call: NONE, slot: NONE, batch: 0, id: None, held: 0 }
     }
 
     /// Becomes the context of a turn, in place: contexts are reused, and never moved while a turn has them.
     #[inline]
-    pub(crate) fn begin(&mut self, task: TaskRef, slot: u32, batch: u32, deadline: Time, meta: Option<Rc<Meta>>) {
-        self.task = task;
+    pub(crate) fn begin(&mut self, task: u32, slot: u32, batch: u32) {
+        (self.task, self.call) = (task, task);
         self.slot = slot;
         self.batch = batch;
-        self.deadline = deadline;
-        self.meta = meta;
-    }
-
-    /// Lets go of what belongs to a turn that has ended.
-    #[inline]
-    pub(crate) fn clear(&mut self) {
-        self.id = None;
-        self.meta = None;
-        self.caller = OnceCell::new();
     }
 
     /// Goes on with the next message of the mailbox within this turn's future, if it may.
@@ -98,13 +72,8 @@ impl Ctx {
     }
 
     fn go_on(&mut self, answer: Payload) -> Step {
-        let next = match self.shared.inner.borrow_mut().next_message(self.slot, self.task.0, answer) {
-            Ok(next) => next,
-            Err(answer) => return Step::Last(answer),
-        };
-        self.caller = OnceCell::new();
-        self.begin(next.task, self.slot, self.batch - 1, next.deadline, next.meta);
-        Step::Next(next.method, next.body)
+        self.batch -= 1;
+        self.shared.inner.borrow_mut().next_message(self.slot, self.task, answer)
     }
 
     /// Ends this turn: the answer goes to the caller, the entity back into its slot.
@@ -120,30 +89,18 @@ impl Ctx {
         shared.inner.borrow_mut().end_special_turn(self, entity, Err(error));
     }
 
-    /// The same context for a reentrant call, whose answer is not the turn's.
-    pub(crate) fn for_reentrant(&self, deadline: Time, meta: Option<Rc<Meta>>, reply: Reply) -> Self {
-        let mut ctx = Self::new(Rc::clone(&self.shared));
-        ctx.begin(self.task, self.slot, 0, deadline, meta);
-        ctx.id = self.id.clone();
-        ctx.reentrant.set(Some(Box::new(reply)));
-        ctx
+    /// The context of a reentrant call within this turn.
+    pub(crate) fn within(&self, call: u32, held: usize) -> Self {
+        let (shared, id) = (Rc::clone(&self.shared), self.id.clone());
+        Self { shared, task: self.task, call, slot: self.slot, batch: 0, id, held }
     }
 
     pub(crate) fn inner<R>(&self, with: impl FnOnce(&mut Inner) -> R) -> R {
         with(&mut self.shared.inner.borrow_mut())
     }
 
-    fn caller(&self) -> Rc<Caller> {
-        let make = || {
-            Rc::new(Caller {
-                shared: Rc::clone(&self.shared),
-                task: self.task,
-                me: self.id.clone(),
-                deadline: self.deadline,
-                meta: self.meta.clone(),
-            })
-        };
-        Rc::clone(self.caller.get_or_init(make))
+    fn meta(&self) -> Option<Rc<Meta>> {
+        self.inner(|inner| inner.tasks.get(self.call)?.meta.clone())
     }
 
     // ---- who and when ----------------------------------------------------------------------------------------
@@ -175,7 +132,7 @@ impl Ctx {
     /// The session whose request led here, through however many calls. Set by the gate.
     #[must_use]
     pub fn client(&self) -> Option<ClientRef> {
-        self.meta.as_ref().and_then(|meta| meta.client.clone())
+        self.meta().and_then(|meta| meta.client.clone())
     }
 
     /// Like [`Ctx::client`], or an error to return with `?`.
@@ -201,7 +158,7 @@ impl Ctx {
     /// After this nobody waits for the answer; [`Time::MAX`] = no deadline. Calls made from here end by then.
     #[must_use]
     pub fn deadline(&self) -> Time {
-        self.deadline
+        self.inner(|inner| inner.tasks.get(self.call).map_or(Time::MAX, |row| row.deadline))
     }
 
     /// A random number from the world's seeded generator (SplitMix64). Not for secrets.
@@ -233,19 +190,19 @@ impl Ctx {
     /// Like [`Ctx::entity`], from a whole id. The id's type must be the stub's.
     #[must_use]
     pub fn entity_by_id<S: EntityStub>(&self, id: EntityId) -> S {
-        S::bind(EntityHandle::new(self.caller(), id))
+        S::bind(EntityHandle::new(Rc::clone(&self.shared), id))
     }
 
     /// Typed access to a service: this world's own instance if it has one, else one chosen by load.
     #[must_use]
     pub fn service<S: ServiceStub>(&self) -> S {
-        S::bind(ServiceHandle::new(self.caller(), const { S::DESC.type_id() }, None))
+        S::bind(ServiceHandle::new(Rc::clone(&self.shared), const { S::DESC.type_id() }, None))
     }
 
     /// Typed access to a service; calls with the same `affinity` go to the same instance while it lives.
     #[must_use]
     pub fn service_for<S: ServiceStub>(&self, affinity: u64) -> S {
-        S::bind(ServiceHandle::new(self.caller(), const { S::DESC.type_id() }, Some(affinity)))
+        S::bind(ServiceHandle::new(Rc::clone(&self.shared), const { S::DESC.type_id() }, Some(affinity)))
     }
 
     /// Typed access to a session: `.tell()` pushes, awaiting asks the client and waits for its answer.
@@ -261,7 +218,7 @@ impl Ctx {
     }
 
     pub(crate) fn to_clients<S: ClientStub>(&self, to: ClientTarget) -> S {
-        S::bind(ClientHandle::new(self.caller(), to))
+        S::bind(ClientHandle::new(Rc::clone(&self.shared), self.id.clone(), to))
     }
 
     /// A named group of sessions for broadcast. An entity's groups are its own (two rooms may both have "all") and
@@ -282,10 +239,7 @@ impl Ctx {
     /// Always: the error to return.
     pub fn redirect<R>(&self, call: Call<R>) -> Result<R> {
         let mut inner = self.shared.inner.borrow_mut();
-        let reply = match self.reentrant.take() {
-            Some(reply) => *reply,
-            None => inner.hand_over_reply(self.task.0),
-        };
+        let reply = inner.hand_over_reply(self.call);
         if let Err((reply, error)) = call.forward(&mut inner, reply) {
             inner.deliver(reply, Err(error));
         }
@@ -296,11 +250,7 @@ impl Ctx {
 
     /// Waits. The entity stays busy: its other messages wait too; mostly a timer is the better choice.
     pub async fn sleep(&self, duration: Duration) {
-        let started = self.inner(|inner| {
-            let until = inner.now + duration;
-            inner.start_sleep(until)
-        });
-        if let Ok(op) = started {
+        if let Ok(op) = self.inner(|inner| inner.start_sleep(duration)) {
             self.wait(op).await;
         }
     }
@@ -423,17 +373,21 @@ impl Ctx {
 
     /// Runs a future in this world beside the handler, with a context of its own; nobody waits for it.
     pub fn spawn<F: Future<Output = ()> + 'static>(&self, task: impl FnOnce(Self) -> F) {
-        let id = self.inner(|inner| inner.new_task(NO_TYPE, (NONE, 0), Reply::Nobody, self.meta.clone()));
+        let meta = self.meta();
+        let id = self.inner(|inner| {
+            let generation = inner.next_generation();
+            inner.tasks.begin(generation, Time::MAX, (NONE, 0), meta).0
+        });
         let mut ctx = Self::new(Rc::clone(&self.shared));
-        ctx.begin(id, NONE, 0, Time::MAX, self.meta.clone());
+        ctx.begin(id, NONE, 0);
         let future = task(ctx);
         let shared = Rc::clone(&self.shared);
         self.inner(|inner| {
-            inner.tasks[id.0].turn = Some(Box::pin(async move {
+            inner.tasks[id].turn = Some(Box::pin(async move {
                 future.await;
-                shared.inner.borrow_mut().end_spawned(id.0);
+                shared.inner.borrow_mut().end_spawned(id);
             }));
-            inner.schedule(id.0);
+            inner.schedule(id);
         });
     }
 

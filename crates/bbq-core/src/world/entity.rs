@@ -14,7 +14,7 @@ use super::glue::{Body, Hook};
 use super::io::{ClientRef, GroupChange, GroupOp, OpId, Output, StopReason, StoreRequest};
 use super::mailbox::Mailbox;
 use super::state::{Inner, Message, NONE, Ready};
-use super::time::TimerRow;
+use super::time::{Alarm, TimerRow};
 use crate::desc::{Kind, Restart, Save};
 
 /// A panicking entity is created again at most this often ..
@@ -46,8 +46,6 @@ pub(crate) struct Slot {
     pub(crate) destroyed: bool,
     /// The Store refused our token: nothing may be written any more.
     pub(crate) fenced: bool,
-    /// The commit of this turn failed: its effects do not leave.
-    pub(crate) unsaved: bool,
     pub(crate) generation: u32,
     pub(crate) task: u32,
     pub(crate) mailbox: Mailbox,
@@ -69,8 +67,19 @@ pub(crate) struct Extra {
     pub(crate) clients: Vec<ClientRef>,
     pub(crate) groups: Vec<Arc<str>>,
     pub(crate) reentrant: VecDeque<Message>,
+    /// It stops, and this is why its state is not stored yet.
+    pub(crate) unsaved: Option<Error>,
     restarts: u8,
     first_restart: Time,
+}
+
+/// The world ends in good order.
+#[derive(Default)]
+pub(crate) struct Drain {
+    until: Time,
+    lost: Vec<(EntityId, Error)>,
+    /// [`Output::Drained`] has been said.
+    over: bool,
 }
 
 /// Which slot an entity has. Ids are kept once, in the slots; hashes are kept so that growing looks at no slot.
@@ -132,7 +141,7 @@ impl Inner {
                 format!("this node has no entity type with id {:08x}", id.kind),
             ));
         };
-        if self.draining {
+        if self.draining.is_some() {
             return Err(Error::new(Code::UNAVAILABLE, "this node is draining"));
         }
         if self.slots.len() >= self.config.max_entities as usize {
@@ -151,7 +160,6 @@ impl Inner {
             save_requested: false,
             destroyed: false,
             fenced: false,
-            unsaved: false,
             generation,
             task: NONE,
             mailbox: Mailbox::EMPTY,
@@ -190,15 +198,20 @@ impl Inner {
 
     /// Removes an entity; whoever waits for it gets `error`.
     pub(crate) fn remove(&mut self, index: u32, error: &Error) -> Slot {
-        while let Some(message) = self.pop(index) {
-            self.deliver(message.reply, Err(error.clone()));
-        }
+        self.refuse_waiting(index, error);
         let mut slot = self.slots.remove(index as usize);
         self.directory.remove(&slot.id, index);
         if let Some(extra) = slot.extra.take() {
             self.release(&slot.id, slot.epoch, *extra, error);
         }
         slot
+    }
+
+    /// What waits in its mailbox does not run here any more.
+    pub(crate) fn refuse_waiting(&mut self, index: u32, error: &Error) {
+        while let Some(message) = self.pop(index) {
+            self.deliver(message.reply, Err(error.clone()));
+        }
     }
 
     /// Lets go of all that an ended entity held elsewhere.
@@ -350,14 +363,32 @@ impl Inner {
 
     /// The entity is gone.
     pub(crate) fn stopped(&mut self, index: u32) {
-        let error = Error::new(Code::ENTITY_STOPPED, "the entity stopped before the call ran");
-        let slot = self.remove(index, &error);
+        let unsaved = self.slots[index as usize].extra.as_mut().and_then(|extra| extra.unsaved.take());
+        if let Some(error) = unsaved {
+            self.lose(index, data_loss(&error));
+        }
+        let slot = self.remove(index, &stopped_before());
         self.outputs.push_back(Output::Deactivated(slot.id, slot.epoch));
         self.drained();
     }
 
-    pub(crate) fn drain(&mut self) {
-        self.draining = true;
+    /// The directory knows of a newer activation elsewhere: this copy ends and writes nothing any more.
+    pub(crate) fn supersede(&mut self, id: &EntityId, epoch: u64) {
+        let Some(index) = self.find(id).filter(|&index| self.slots[index as usize].epoch <= epoch) else { return };
+        tracing::warn!(entity = %id, epoch, "a newer activation exists elsewhere: this copy ends");
+        self.slots[index as usize].fenced = true;
+        self.stop(index, StopReason::Superseded);
+    }
+
+    // ---- drain -----------------------------------------------------------------------------------------------
+
+    /// Saves and stops everything, until the time is over.
+    pub(crate) fn drain(&mut self, until: Time) {
+        let drain = self.draining.get_or_insert_default();
+        (drain.until, drain.over) = (until, false);
+        if until != Time::MAX {
+            self.wheel.insert(until, Alarm::GiveUp);
+        }
         let all: Vec<u32> = self.slots.iter().map(|(index, _)| index as u32).collect();
         for index in all {
             self.stop(index, StopReason::Shutdown);
@@ -366,8 +397,49 @@ impl Inner {
     }
 
     fn drained(&mut self) {
-        if self.draining && self.slots.is_empty() {
-            self.outputs.push_back(Output::Drained);
+        if self.slots.is_empty()
+            && let Some(drain) = self.draining.as_mut().filter(|drain| !drain.over)
+        {
+            drain.over = true;
+            self.outputs.push_back(Output::Drained(std::mem::take(&mut drain.lost)));
         }
     }
+
+    /// The time for a drain is over: what is still here is lost.
+    pub(crate) fn give_up(&mut self) {
+        let now = self.now;
+        if self.draining.as_ref().is_none_or(|drain| drain.over || drain.until > now) {
+            return;
+        }
+        let all: Vec<u32> = self.slots.iter().map(|(index, _)| index as u32).collect();
+        for index in all {
+            let unsaved = self.slots[index as usize].extra.as_ref().and_then(|extra| extra.unsaved.as_ref());
+            let error = match unsaved {
+                Some(error) => data_loss(error),
+                None => Error::new(Code::DEADLINE_EXCEEDED, "its turn had not ended"),
+            };
+            self.lose(index, error);
+        }
+        if let Some(drain) = &mut self.draining {
+            drain.over = true;
+            self.outputs.push_back(Output::Drained(std::mem::take(&mut drain.lost)));
+        }
+    }
+
+    /// What an entity had in memory is gone.
+    fn lose(&mut self, index: u32, error: Error) {
+        let slot = &self.slots[index as usize];
+        tracing::error!(entity = %slot.id, code = %error.code, %error, "an entity is lost with what it could not store");
+        if let Some(drain) = &mut self.draining {
+            drain.lost.push((slot.id.clone(), error));
+        }
+    }
+}
+
+fn data_loss(error: &Error) -> Error {
+    Error::new(Code::DATA_LOSS, format!("the last state could not be stored: {error}"))
+}
+
+pub(crate) fn stopped_before() -> Error {
+    Error::new(Code::ENTITY_STOPPED, "the entity stopped before the call ran")
 }

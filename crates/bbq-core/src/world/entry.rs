@@ -63,8 +63,9 @@ impl Inner {
         }
         *running += 1;
         self.stats.turns += 1;
-        let (task, _) = self.new_task(kind, message.parent, message.reply, message.meta);
-        self.tasks[task].start = Some(Box::new((message.work, message.deadline)));
+        let generation = self.next_generation();
+        let (task, row) = self.tasks.begin(generation, message.deadline, message.parent, message.meta);
+        (row.service, row.reply, row.start) = (kind, message.reply, Some(message.work));
         self.schedule(task);
         Ok(())
     }

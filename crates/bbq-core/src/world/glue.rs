@@ -222,6 +222,20 @@ async fn save<G: EntityGlue>(entity: &mut G::Entity, ctx: &Ctx, result: Result<P
     ctx.commit(G::state(entity)).await.and(result)
 }
 
+/// A call within a turn of its entity: what it changed is stored before it is answered, as at the end of a turn.
+pub(crate) async fn run_reentrant<G: EntityGlue>(
+    entity: &mut G::Entity,
+    ctx: &Ctx,
+    method: usize,
+    body: Payload,
+) -> Result<Payload> {
+    let result = G::call(entity, ctx, method, body).await;
+    if const { G::DESC.state.is_some() } && saves::<G>(ctx) {
+        return save::<G>(entity, ctx, result).await;
+    }
+    result
+}
+
 struct ServiceTable<G: ServiceGlue>(Rc<G::Service>);
 
 impl<G: ServiceGlue> AnyType for ServiceTable<G> {

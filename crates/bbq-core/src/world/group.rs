@@ -67,7 +67,7 @@ impl<'a> Group<'a> {
             }
             let epoch = inner.epoch_of(self.ctx.id.as_ref());
             let op = GroupOp { group: Arc::clone(&self.name), epoch, change };
-            inner.effect(self.ctx.task.0, Effect::Out(Output::Group(op)));
+            inner.effect(self.ctx.task, Effect::Out(Output::Group(op)));
         });
     }
 }

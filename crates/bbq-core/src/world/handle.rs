@@ -5,31 +5,24 @@ use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use bbq_wire::{EntityId, Result, SessionId, Time};
+use bbq_wire::{EntityId, Result, SessionId};
 
 use super::Shared;
 use super::call::{Call, To};
-use super::io::{ClientRef, Meta};
+use super::io::ClientRef;
 use super::state::{Inner, NONE};
-use super::task::TaskRef;
 use crate::desc::ServiceDesc;
 use crate::payload::Payload;
 
-/// What a call inherits from the turn that makes it.
-pub(crate) struct Caller {
-    pub(crate) shared: Rc<Shared>,
-    pub(crate) task: TaskRef,
-    pub(crate) me: Option<EntityId>,
-    pub(crate) deadline: Time,
-    pub(crate) meta: Option<Rc<Meta>>,
-}
-
 /// Access to one entity. Generated `XxxRef` types wrap it.
+///
+/// It may be kept, in the state of an entity say: a call takes its deadline, its session and its place in the chain of
+/// callers from the turn that makes it, not from the one that made the handle.
 #[derive(Clone)]
 pub struct EntityHandle(Rc<Place>);
 
 struct Place {
-    caller: Rc<Caller>,
+    shared: Rc<Shared>,
     id: EntityId,
     /// Where the entity was found last time, with its generation: saves the lookup.
     found: Cell<(u32, u32)>,
@@ -38,7 +31,7 @@ struct Place {
 /// Access to a service. Generated `XxxRef` types wrap it.
 #[derive(Clone)]
 pub struct ServiceHandle {
-    pub(crate) caller: Rc<Caller>,
+    pub(crate) shared: Rc<Shared>,
     pub(crate) type_id: u32,
     pub(crate) affinity: Option<u64>,
 }
@@ -46,7 +39,9 @@ pub struct ServiceHandle {
 /// Access to a session or a group of sessions. Generated `XxxRef` types wrap it.
 #[derive(Clone)]
 pub struct ClientHandle {
-    pub(crate) caller: Rc<Caller>,
+    pub(crate) shared: Rc<Shared>,
+    /// Who speaks.
+    pub(crate) me: Option<EntityId>,
     pub(crate) to: ClientTarget,
 }
 
@@ -83,13 +78,13 @@ pub trait ClientStub {
 }
 
 impl EntityHandle {
-    pub(crate) fn new(caller: Rc<Caller>, id: EntityId) -> Self {
-        Self(Rc::new(Place { caller, id, found: Cell::new((NONE, 0)) }))
+    pub(crate) fn new(shared: Rc<Shared>, id: EntityId) -> Self {
+        Self(Rc::new(Place { shared, id, found: Cell::new((NONE, 0)) }))
     }
 
     #[inline]
-    pub(crate) fn caller(&self) -> &Rc<Caller> {
-        &self.0.caller
+    pub(crate) fn shared(&self) -> &Rc<Shared> {
+        &self.0.shared
     }
 
     /// Its slot in this world; without a directory, it is brought to life here.
@@ -124,8 +119,8 @@ impl EntityHandle {
 }
 
 impl ServiceHandle {
-    pub(crate) fn new(caller: Rc<Caller>, type_id: u32, affinity: Option<u64>) -> Self {
-        Self { caller, type_id, affinity }
+    pub(crate) fn new(shared: Rc<Shared>, type_id: u32, affinity: Option<u64>) -> Self {
+        Self { shared, type_id, affinity }
     }
 
     /// Prepares a call of the method with this index. For generated code.
@@ -142,8 +137,8 @@ impl ServiceHandle {
 }
 
 impl ClientHandle {
-    pub(crate) fn new(caller: Rc<Caller>, to: ClientTarget) -> Self {
-        Self { caller, to }
+    pub(crate) fn new(shared: Rc<Shared>, me: Option<EntityId>, to: ClientTarget) -> Self {
+        Self { shared, me, to }
     }
 
     /// Prepares a call of the method with this index. For generated code.

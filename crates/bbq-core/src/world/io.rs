@@ -209,6 +209,8 @@ pub enum StopReason {
     Idle,
     /// The node shuts down.
     Shutdown,
+    /// Another node has a newer activation; nothing is stored any more.
+    Superseded,
 }
 
 /// What the world asks of the Store. `token` is the activation's epoch.
@@ -306,8 +308,11 @@ pub enum Input {
     Gone(EntityId, EntityId),
     /// Something happened to a session that the entity watches.
     Session(EntityId, ClientRef, SessionEvent),
-    /// Save and stop every entity; [`Output::Drained`] follows.
-    Drain,
+    /// Another node has a newer activation of this entity: a copy here of this epoch or an older one ends, and stores
+    /// nothing.
+    Supersede(EntityId, u64),
+    /// Save and stop every entity; [`Output::Drained`] follows, at the latest at this time.
+    Drain(Time),
 }
 
 /// What a world wants done.
@@ -339,8 +344,9 @@ pub enum Output {
     WatchClient(EntityId, ClientRef, bool),
     /// End a session.
     Kick(ClientRef, Error),
-    /// After [`Input::Drain`]: no entity is left.
-    Drained,
+    /// After [`Input::Drain`], once: no entity is left but those that are lost with what they could not store, and why
+    /// (`DATA_LOSS`: the Store did not take it; `DEADLINE_EXCEEDED`: a turn had not ended).
+    Drained(Vec<(EntityId, Error)>),
 }
 
 #[cfg(test)]

@@ -100,9 +100,13 @@ impl Inner {
         if matches!(slot.life, Life::Stopping(_)) {
             return Err((message, self.is_stopping(index)));
         }
-        if slot.task != NONE && !matches!(message.reply, Reply::Nobody) && self.waits_for(index, &message) {
-            return self.enter_again(index, method, message);
+        if slot.task != NONE && !matches!(message.reply, Reply::Nobody) {
+            let found = self.waits_for(index, &message);
+            if found > 0 {
+                return self.enter_again(index, method, message, found);
+            }
         }
+        let slot = &self.slots[index as usize];
         if slot.mailbox.len >= self.desc(slot.kind).mailbox {
             return Err((message, self.is_full(index)));
         }
@@ -135,36 +139,6 @@ impl Inner {
         let slot = &self.slots[index as usize];
         let desc = self.desc(slot.kind);
         Error::new(Code::BUSY, format!("the mailbox of {} {} holds {} messages", desc.name, slot.id.key, desc.mailbox))
-    }
-
-    /// A -> B -> A: the turn of `index` waits, at some distance, for the caller of `message`.
-    fn waits_for(&self, index: u32, message: &Message) -> bool {
-        let (mut task, mut generation) = message.parent;
-        let mut meta = message.meta.as_ref();
-        while let Some(parent) = self.tasks.get(task).filter(|parent| parent.generation == generation) {
-            if parent.slot == index {
-                return true;
-            }
-            meta = parent.meta.as_ref();
-            (task, generation) = parent.parent;
-        }
-        meta.is_some_and(|meta| meta.chain.contains(&self.slots[index as usize].id))
-    }
-
-    #[cold]
-    fn enter_again(&mut self, index: u32, method: u16, message: Message) -> Result<(), (Message, Error)> {
-        let (slot_kind, task) = (self.slots[index as usize].kind, self.slots[index as usize].task);
-        let desc = self.desc(slot_kind);
-        let name = desc.methods.get(usize::from(method)).map_or("?", |method| method.name);
-        let reentrant = desc.methods.get(usize::from(method)).is_some_and(|method| method.reentrant);
-        if reentrant && self.tasks[task].lending {
-            self.extra(index).reentrant.push_back(message);
-            self.schedule(task);
-            return Ok(());
-        }
-        let why = if reentrant { "does not lend itself to the call it waits for" } else { "waits for this very call" };
-        let what = format!("{}/{name}: the entity {} {why}", desc.name, self.slots[index as usize].id.key);
-        Err((message, Error::new(Code::DEADLOCK, what)))
     }
 
     /// Puts a message into a mailbox whatever its length.

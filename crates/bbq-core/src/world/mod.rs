@@ -24,6 +24,8 @@ mod turn;
 mod call;
 mod handle;
 mod ctx;
+mod commit;
+mod reentrant;
 mod lifecycle;
 mod group;
 
@@ -33,7 +35,7 @@ use std::rc::Rc;
 
 use bbq_wire::{EntityId, Time};
 
-pub use call::{Call, all, lend};
+pub use call::{Call, all};
 pub use ctx::Ctx;
 pub use glue::{Definition, EntityGlue, Hook, ServiceGlue, no_such_method};
 pub use group::Group;
@@ -42,6 +44,7 @@ pub use io::{
     CallId, ClientRef, GroupChange, GroupOp, Incoming, Input, Job, Meta, Note, OpId, Opaque, Outgoing, Output, ReplyTo,
     SessionEvent, StopReason, StoreReply, StoreRequest, Target, ToClient, Trace,
 };
+pub use reentrant::lend;
 pub use state::{Config, Stats};
 
 use crate::desc::Kind;
@@ -174,7 +177,8 @@ impl World {
                     inner.push(index, Message::hook(Hook::Session(client, event)));
                 }
             }
-            Input::Drain => inner.drain(),
+            Input::Supersede(entity, epoch) => inner.supersede(&entity, epoch),
+            Input::Drain(until) => inner.drain(until),
         }
     }
 }

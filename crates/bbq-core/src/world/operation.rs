@@ -1,11 +1,12 @@
 //! Operations: everything that a handler can await. Only an input, or another turn, completes one.
 
 use std::task::Waker;
+use std::time::Duration;
 
 use bbq_wire::{Code, Error, Result, Time};
 
 use super::answer::Reply;
-use super::io::{CallId, Job, OpId, Opaque, Output, StoreReply, StoreRequest};
+use super::io::{CallId, Job, OpId, Opaque, Output, StoreReply};
 use super::state::Inner;
 use super::time::Alarm;
 use crate::payload::Payload;
@@ -42,7 +43,7 @@ impl Inner {
     /// Begins something that the current task awaits.
     pub(crate) fn begin(&mut self, deadline: Time) -> Result<OpRef> {
         if !self.may_wait() {
-            return Err(Error::new(Code::BUSY, "this world waits for as many things as it may"));
+            return Err(waits_for_too_much());
         }
         Ok(self.begin_for(self.current, deadline))
     }
@@ -148,22 +149,24 @@ impl Inner {
         }
     }
 
-    pub(crate) fn start_sleep(&mut self, until: Time) -> Result<OpRef> {
-        let op = self.begin(Time::MAX)?;
-        let timer = self.wheel.insert(until, Alarm::Op(op));
+    pub(crate) fn start_sleep(&mut self, duration: Duration) -> Result<OpRef> {
+        if !self.may_wait() {
+            return Err(waits_for_too_much());
+        }
+        Ok(self.start_pause(duration))
+    }
+
+    /// A sleep that no limit refuses.
+    pub(crate) fn start_pause(&mut self, duration: Duration) -> OpRef {
+        let op = self.begin_for(self.current, Time::MAX);
+        let timer = self.wheel.insert(self.now + duration, Alarm::Op(op));
         self.ops[op.0 as usize].timer = Some(timer);
-        Ok(op)
+        op
     }
 
     pub(crate) fn start_job(&mut self, job: Job) -> Result<OpRef> {
         let op = self.begin(Time::MAX)?;
         self.outputs.push_back(Output::Job(OpId(pack(op)), job));
-        Ok(op)
-    }
-
-    pub(crate) fn start_commit(&mut self, request: StoreRequest) -> Result<OpRef> {
-        let op = self.begin(Time::MAX)?;
-        self.outputs.push_back(Output::Store(OpId(pack(op)), request));
         Ok(op)
     }
 
@@ -182,6 +185,11 @@ impl Inner {
         let waiting = self.ops.iter().filter(|(_, op)| op.outcome.is_none());
         self.first_deadline = waiting.map(|(_, op)| op.deadline).min().unwrap_or(Time::MAX);
     }
+}
+
+#[cold]
+fn waits_for_too_much() -> Error {
+    Error::new(Code::BUSY, "this world waits for as many things as it may")
 }
 
 pub(crate) fn pack((op, generation): OpRef) -> u64 {

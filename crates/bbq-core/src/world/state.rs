@@ -14,12 +14,12 @@ use slab::Slab;
 
 use super::answer::{Answer, Reply, undelivered};
 use super::ctx::Ctx;
-use super::entity::{Directory, Slot};
+use super::entity::{Directory, Drain, Slot};
 use super::glue::{AnyType, Definition, Hook, Work};
 use super::io::{Meta, Outgoing, Output, Target};
 use super::mailbox::Messages;
 use super::operation::Op;
-use super::task::{Effect, TaskRef, Tasks};
+use super::task::{Effect, Task, TaskRef, Tasks};
 use super::time::Alarm;
 use crate::desc::{Save, ServiceDesc};
 use crate::payload::Payload;
@@ -162,7 +162,7 @@ pub(crate) struct Inner {
     pub(crate) spare: Vec<Box<Ctx>>,
     /// No outstanding call ends before this.
     pub(crate) first_deadline: Time,
-    pub(crate) draining: bool,
+    pub(crate) draining: Option<Drain>,
     pub(crate) random: u64,
     pub(crate) stats: Stats,
 }
@@ -192,7 +192,7 @@ impl Inner {
             answer: Answer::None,
             spare: Vec::new(),
             first_deadline: Time::MAX,
-            draining: false,
+            draining: None,
             random,
             stats: Stats::default(),
         }
@@ -225,13 +225,14 @@ impl Inner {
 
     // ---- tasks -----------------------------------------------------------------------------------------------
 
-    /// A task without an entity: a service call, or a spawned future.
-    pub(crate) fn new_task(&mut self, service: u16, parent: TaskRef, reply: Reply, meta: Option<Rc<Meta>>) -> TaskRef {
-        let generation = self.next_generation();
-        let task = self.tasks.begin(generation, parent, meta);
-        let row = &mut self.tasks[task];
-        (row.service, row.reply) = (service, reply);
-        (task, generation)
+    /// The turn in whose name a call is made now, if one is polled: it is the caller, whatever handle it uses.
+    #[inline]
+    pub(crate) fn caller(&self) -> Option<(u32, &Task)> {
+        let row = self.tasks.get(self.current)?;
+        match self.tasks.get(row.within) {
+            Some(within) => Some((row.within, within)),
+            None => Some((self.current, row)),
+        }
     }
 
     pub(crate) fn schedule(&mut self, task: u32) {
@@ -252,10 +253,10 @@ impl Inner {
         }
     }
 
-    /// Entities that wait further up the chain of `task`, outermost first: what an outgoing call carries.
-    pub(crate) fn chain(&self, task: u32) -> Vec<EntityId> {
+    /// Entities that wait further up the chain of this caller, outermost first: what its outgoing call carries.
+    pub(crate) fn chain(&self, caller: &Task) -> Vec<EntityId> {
         let mut chain = Vec::new();
-        let mut at = self.tasks.get(task);
+        let mut at = Some(caller);
         while let Some(row) = at {
             if let Some(slot) = self.slots.get(row.slot as usize) {
                 chain.push(slot.id.clone());

@@ -17,12 +17,13 @@ pub(crate) struct Task {
     /// Its future, while nobody polls it.
     pub(crate) turn: Option<Turn>,
     /// A service call that has not begun: its future is made when it is first polled.
-    pub(crate) start: Option<Box<(Work, Time)>>,
+    pub(crate) start: Option<Work>,
     /// The entity whose turn it is, or [`NONE`].
     pub(crate) slot: u32,
     /// The service that runs it, or [`NO_TYPE`].
     pub(crate) service: u16,
     pub(crate) queued: bool,
+    /// Reentrant calls may enter.
     pub(crate) lending: bool,
     /// Its state is stored at its end: effects wait in the outbox until then.
     pub(crate) holds_effects: bool,
@@ -30,6 +31,12 @@ pub(crate) struct Task {
     pub(crate) generation: u32,
     /// How many operations it waits for.
     pub(crate) operations: u32,
+    /// The reentrant call that it runs now, in a row of its own, or [`NONE`]: that one makes the calls.
+    pub(crate) within: u32,
+    /// How many reentrant calls run within each other.
+    pub(crate) depth: u32,
+    /// After this nobody waits for its answer.
+    pub(crate) deadline: Time,
     pub(crate) parent: TaskRef,
     pub(crate) reply: Reply,
     pub(crate) meta: Option<Rc<Meta>>,
@@ -53,6 +60,9 @@ impl Task {
         holds_effects: false,
         generation: 0,
         operations: 0,
+        within: NONE,
+        depth: 0,
+        deadline: Time::MAX,
         parent: (NONE, 0),
         reply: Reply::Nobody,
         meta: None,
@@ -84,13 +94,20 @@ impl Tasks {
 
     /// A row in which everything else is as in [`Task::FREE`]. The generation is not 0.
     #[inline(always)]
-    pub(crate) fn begin(&mut self, generation: u32, parent: TaskRef, meta: Option<Rc<Meta>>) -> u32 {
+    pub(crate) fn begin(
+        &mut self,
+        generation: u32,
+        deadline: Time,
+        parent: TaskRef,
+        meta: Option<Rc<Meta>>,
+    ) -> (u32, &mut Task) {
         let task = self.free.pop().unwrap_or_else(|| self.grow());
         let row = &mut self.rows[task as usize];
         row.generation = generation;
+        row.deadline = deadline;
         row.parent = parent;
         row.meta = meta;
-        task
+        (task, row)
     }
 
     #[cold]
@@ -109,6 +126,7 @@ impl Tasks {
         row.reply = Reply::Nobody;
         (row.slot, row.service, row.generation, row.operations) = (NONE, NO_TYPE, 0, 0);
         (row.queued, row.lending, row.holds_effects) = (false, false, false);
+        (row.within, row.depth) = (NONE, 0);
         self.free.push(task);
     }
 

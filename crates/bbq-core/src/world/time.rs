@@ -10,6 +10,7 @@ use super::glue::Hook;
 use super::io::StopReason;
 use super::operation::{OpRef, Outcome};
 use super::state::{Inner, Message, NONE};
+use super::task::TaskRef;
 use crate::cron::Cron;
 use crate::desc::Save;
 use crate::timer::TimerKey;
@@ -44,6 +45,10 @@ pub(crate) enum Alarm {
     Timer(u32, u32, u32),
     Idle(u32, u32),
     Save(u32, u32),
+    /// The turn has run, its commit takes long, and its caller has little time left.
+    Warn(TaskRef),
+    /// A drain may not take longer.
+    GiveUp,
 }
 
 impl Inner {
@@ -134,6 +139,8 @@ impl Inner {
                     self.check_idle(index);
                 }
             }
+            Alarm::Warn(call) => self.warn_caller(call),
+            Alarm::GiveUp => self.give_up(),
             Alarm::Save(index, generation) => {
                 if self.alive(index, generation) {
                     self.slots[index as usize].save_armed = false;

@@ -20,11 +20,11 @@ use bbq_wire::{Code, Error, Result, Time};
 
 use super::Shared;
 use super::answer::{Answer, Reply, Sent, passed_on};
-use super::ctx::Ctx;
-use super::entity::Life;
+use super::commit::hash_bytes;
+use super::ctx::{Ctx, Step};
+use super::entity::{Life, stopped_before};
 use super::glue::{AnyType, Body, Hook, Turn, Work};
 use super::io::{Meta, StoreReply};
-use super::lifecycle::hash_bytes;
 use super::state::{Inner, Message, NO_TYPE, NONE, Ready};
 use super::task::TaskRef;
 use crate::payload::Payload;
@@ -37,15 +37,6 @@ const MAX_AHEAD: u32 = 64;
 const MAX_BATCH: u32 = 15;
 /// Most contexts that are kept for turns to come.
 const MAX_SPARE: usize = 64;
-
-/// The next call for a turn that has just ended.
-pub(crate) struct Next {
-    pub(crate) task: TaskRef,
-    pub(crate) deadline: Time,
-    pub(crate) meta: Option<Rc<Meta>>,
-    pub(crate) method: u16,
-    pub(crate) body: Payload,
-}
 
 /// Runs until nothing is runnable.
 pub(crate) fn run(shared: &Rc<Shared>) {
@@ -120,10 +111,9 @@ fn poll_task(shared: &Rc<Shared>, mut borrowed: RefMut<'_, Inner>, task: u32) {
     let turn = match row.turn.take() {
         Some(turn) => turn,
         None => {
-            let Some(start) = row.start.take() else { return };
-            let (work, deadline) = *start;
+            let Some(work) = row.start.take() else { return };
             let mut ctx = Box::new(Ctx::new(Rc::clone(shared)));
-            ctx.begin((task, row.generation), NONE, 0, deadline, row.meta.clone());
+            ctx.begin(task, NONE, 0);
             inner.types[usize::from(row.service)].table.turn(None, ctx, work)
         }
     };
@@ -214,6 +204,7 @@ impl Inner {
             let slot = &mut self.slots[index as usize];
             if let Life::Stopping(reason) = slot.life {
                 slot.destroyed = true;
+                self.refuse_waiting(index, &stopped_before());
                 return Some(Message::hook(Hook::Destroy(reason)));
             }
             let message = self.pop(index)?;
@@ -248,10 +239,9 @@ impl Inner {
         let slot = &mut self.slots[index as usize];
         let entity = slot.body.take()?;
         let mut ctx = self.spare.pop().unwrap_or_else(|| Box::new(Ctx::new(Rc::clone(shared))));
-        let task = self.tasks.begin(generation, parent, meta.clone());
-        let row = &mut self.tasks[task];
+        let (task, row) = self.tasks.begin(generation, deadline, parent, meta);
         (row.slot, row.holds_effects) = (index, slot.holds_effects);
-        ctx.begin((task, generation), index, batch, deadline, meta);
+        ctx.begin(task, index, batch);
         ctx.id = Some(slot.id.clone());
         slot.task = task;
         slot.last_turn = self.now;
@@ -280,7 +270,7 @@ impl Inner {
     /// A turn has ended. When the next message of its entity is a plain call, the same future takes it, without the way
     /// through the slot; otherwise the answer comes back, and the turn is over.
     #[inline(always)]
-    pub(crate) fn next_message(&mut self, index: u32, task: u32, answer: Payload) -> Result<Next, Payload> {
+    pub(crate) fn next_message(&mut self, index: u32, task: u32, answer: Payload) -> Step {
         let slot = &mut self.slots[index as usize];
         let row = &mut self.tasks[task];
         let plain = slot.life == Life::Running
@@ -289,15 +279,14 @@ impl Inner {
             && !slot.holds_effects
             && slot.extra.as_ref().is_none_or(|extra| extra.reentrant.is_empty());
         if !plain || !self.messages.is_call_before(slot.mailbox.head, self.now) {
-            return Err(answer);
+            return Step::Last(answer);
         }
         slot.last_turn = self.now;
         let to_save = slot.saves_later && !slot.save_armed;
         let message = slot.mailbox.pop(&mut self.messages);
         let Work::Call { method, body } = message.work else { unreachable!("it is a call") };
         let reply = std::mem::replace(&mut row.reply, message.reply);
-        row.parent = message.parent;
-        row.meta.clone_from(&message.meta);
+        (row.deadline, row.parent, row.meta) = (message.deadline, message.parent, message.meta);
         let generation = self.next_generation();
         self.tasks[task].generation = generation;
         self.stats.turns += 1;
@@ -307,12 +296,12 @@ impl Inner {
         if to_save {
             self.arm_save(index);
         }
-        Ok(Next { task: (task, generation), deadline: message.deadline, meta: message.meta, method, body })
+        Step::Next(method, body)
     }
 
     /// A turn or a service call is over: its answer goes to the caller, an entity back into its slot.
     pub(crate) fn end_turn(&mut self, mut ctx: Box<Ctx>, entity: Option<Body>, answer: Payload) {
-        let (task, index) = (ctx.task.0, ctx.slot);
+        let (task, index) = (ctx.task, ctx.slot);
         let row = &mut self.tasks[task];
         let Some(slot) = self.slots.get_mut(index as usize) else {
             return self.end_special_turn(ctx, entity, Ok(answer));
@@ -331,7 +320,7 @@ impl Inner {
             self.give(reply, Ok(answer));
         }
         self.tasks.end(task);
-        ctx.clear();
+        ctx.id = None;
         self.keep(ctx);
         if waiting {
             self.go_on(index);
@@ -353,8 +342,8 @@ impl Inner {
 
     /// The end of a service call, or of the turn of an entity that has, or is, something out of the ordinary.
     pub(crate) fn end_special_turn(&mut self, mut ctx: Box<Ctx>, entity: Option<Body>, result: Result<Payload>) {
-        let (task, index) = (ctx.task.0, ctx.slot);
-        ctx.clear();
+        let (task, index) = (ctx.task, ctx.slot);
+        ctx.id = None;
         self.keep(ctx);
         let result = result.map_err(passed_on);
         let row = &mut self.tasks[task];
@@ -367,9 +356,7 @@ impl Inner {
         let slot = &mut self.slots[index as usize];
         (slot.task, slot.body) = (NONE, entity);
         let (life, fenced, destroyed) = (slot.life, slot.fenced, slot.destroyed);
-        if !std::mem::take(&mut slot.unsaved) {
-            outbox.into_iter().for_each(|effect| self.run_effect(effect));
-        }
+        debug_assert!(outbox.is_empty(), "effects leave, or are dropped, with the commit");
         let failed = result.as_ref().err().filter(|_| life == Life::Activating).cloned();
         self.give(reply, result);
         // A reentrant call that came when the lending was about to end runs as a turn of its own.
@@ -386,7 +373,7 @@ impl Inner {
         if !self.slots.contains(index as usize) {
             return;
         }
-        if fenced {
+        if fenced && life == Life::Running {
             self.torn_down(index, &Error::new(Code::FENCED, "a newer activation of this entity exists"));
         } else {
             self.go_on(index);

@@ -137,3 +137,17 @@ fn a_silent_link_is_closed_after_three_missed_pings_and_a_quiet_one_is_not() {
     }
     assert_eq!(closed, Some(millis(4000)));
 }
+
+#[test]
+fn of_two_copies_of_an_entity_the_older_one_is_ended() {
+    let mut net = with_entity_on_node_1(8, &[(BOTH, None), (GAME, None), (GAME, None)]);
+    let epoch = net.nodes[1].entities[&entity(1)].0;
+    for (reported, ends) in [(epoch - 1, false), (epoch + 1, true)] {
+        net.arrive(2, 0, Message::Report { corr: 0, more: 0, entries: vec![(entity(1), reported)] });
+        net.run(millis(1000));
+        assert_eq!(net.nodes[1].entities.contains_key(&entity(1)), !ends);
+    }
+    let call = net.call(0, 0, &entity(1), millis(3000));
+    net.run(millis(1000));
+    assert_ne!(net.host_of(&entity(1)), Some(1), "calls {call} go to the newer one");
+}

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bbq_wire::id::SLOTS;
-use bbq_wire::mesh::{Checksum, MeshFrame};
+use bbq_wire::mesh::{Checksum, Mesh as Message, MeshFrame};
 use bbq_wire::{Code, EntityId, Error, NodeUid, Result, Time};
 use bytes::{BufMut, Bytes, BytesMut};
 
@@ -248,6 +248,14 @@ impl Net {
         self.schedule(arrival.since(self.now), Event::Frame { wire: at, to, bytes });
     }
 
+    /// A frame of one node reaches another.
+    pub(super) fn arrive(&mut self, from: usize, to: usize, message: Message) {
+        let joins = |wire: &&Wire| wire.ends.iter().all(|(node, _)| [from, to].contains(node));
+        let wire = self.wires.values().find(joins).expect("a link");
+        let link = wire.ends.iter().find(|(node, _)| *node == to).expect("its end").1;
+        self.input(to, Input::Frame { link, frame: MeshFrame::new(uid(from), uid(to), message) });
+    }
+
     fn plug(&mut self, from: usize, to: usize) {
         self.last_wire += 1;
         let at = self.last_wire;
@@ -379,6 +387,12 @@ impl Net {
             }
             world::Input::Call(call) => self.run_call(node, index, call),
             world::Input::Reply(call, result) => self.verdict(node, call, result),
+            world::Input::Supersede(entity, epoch) => {
+                assert!(self.nodes[node].entities.remove(&entity).is_some_and(|(own, _)| own <= epoch));
+                let delay = self.some_delay();
+                let output = world::Output::Deactivated(entity, epoch);
+                self.schedule(delay, Event::World { node, index, output });
+            }
             other => self.nodes[node].to_worlds.push((index, format!("{other:?}"))),
         }
     }
