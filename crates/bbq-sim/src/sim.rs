@@ -13,7 +13,7 @@ use bbq_core::store::{self, MemoryStore};
 use bbq_core::world::{Config, Ctx, Definition, Input, Job, OpId, Opaque, StoreReply, StoreRequest};
 use bbq_wire::client;
 use bbq_wire::id::SLOTS;
-use bbq_wire::mesh::{Checksum, MeshFrame};
+use bbq_wire::mesh::MeshFrame;
 use bbq_wire::{Code, EntityId, Error, NodeUid, Time};
 use bytes::Bytes;
 
@@ -92,7 +92,7 @@ impl std::error::Error for Timeout {}
 #[derive(Debug)]
 enum Event {
     Wake(usize),
-    Frame(End, Box<MeshFrame>),
+    Frame(End, Bytes),
     LinkUp(End, usize),
     LinkDown(End),
     Dial(usize, NodeUid),
@@ -416,8 +416,9 @@ impl Sim {
             }
             Event::Frame(to, frame) => {
                 if self.links.is_up(to) {
-                    self.trace.event(now, "frame", &frame.to_bytes(Checksum::None).unwrap_or_default());
-                    let input = mesh::Input::Frame { link: to.link, frame: *frame };
+                    self.trace.event(now, "frame", &frame);
+                    let frame = MeshFrame::decode(&frame).expect("a frame of ours");
+                    let input = mesh::Input::Frame { link: to.link, frame };
                     self.with(to.node, |node| node.feed_mesh(now, input));
                 }
             }
@@ -555,7 +556,7 @@ impl Sim {
                 let from = End { node: index, link };
                 let network = self.settings.network;
                 if let Some((to, time)) = self.links.send(from, now, network, &mut self.random) {
-                    self.at(time, Event::Frame(to, Box::new(frame)));
+                    self.at(time, Event::Frame(to, frame));
                 }
             }
             Wish::Mesh(mesh::Output::Connect { peer, .. }) => self.at(now, Event::Dial(index, peer)),

@@ -1,11 +1,13 @@
 //! Frames between nodes (`spec/mesh.md`).
 //!
 //! ```text
-//! frame := len:u32 crc:u32 kind:u8 src:node dst:node fields      all little endian; node := node:u32 incarnation:u64
+//! frame := len:u32 crc:u32 kind:u8 src:node dst:node seq:varint ack:varint fields
+//! node  := node:u32 incarnation:u64                                                        all little endian
 //! ```
-//! `len` counts the bytes after itself. `crc` is the CRC-32C of everything after itself, or 0 when the sender did not
-//! compute it. `src` and `dst` sit at fixed places so that a proxy forwards a frame by its [`Route`] without reading
-//! the rest. Bytes after the known fields are ignored: that is how frames grow.
+//! `len` counts the bytes after itself. `crc` is the CRC-32C of everything after itself; 0: not computed. A proxy
+//! forwards a frame by its [`Route`] without reading the fields. `seq` numbers the frames from one incarnation to
+//! another; 0: not numbered, and not sent again when it is lost. Bytes after the known fields are ignored: that is how
+//! frames grow.
 //!
 //! A malformed frame behind an intact envelope spoils only itself; the link goes on.
 
@@ -21,7 +23,7 @@ use crate::id::{EntityId, NodeUid, SessionId};
 /// What the connecting node sends before its first frame.
 pub const MESH_PREFACE: &[u8; 4] = b"BBQM";
 /// Version of this format.
-pub const MESH_VERSION: u32 = 1;
+pub const MESH_VERSION: u32 = 2;
 /// Longest frame, `len` excluded.
 pub const MAX_MESH_FRAME: u32 = 16 * 1024 * 1024;
 /// Longest call chain.
@@ -33,8 +35,8 @@ pub const MAX_ENTITIES: usize = 65_536;
 /// Most slots in one [`Mesh::Collect`].
 pub const MAX_SLOTS: usize = 65_536;
 
-/// Bytes of `len`, `crc`, `kind`, `src` and `dst`.
-const ENVELOPE_BYTES: usize = 4 + 4 + 1 + 12 + 12;
+/// Least bytes of an envelope: `len`, `crc`, `kind`, `src`, `dst`, `seq` and `ack`.
+const ENVELOPE_BYTES: usize = 4 + 4 + 1 + 12 + 12 + 1 + 1;
 
 /// One frame: who, to whom, what.
 #[derive(Clone, Debug, PartialEq)]
@@ -43,6 +45,10 @@ pub struct MeshFrame {
     pub src: NodeUid,
     /// The incarnation that is meant; [`NodeUid::default`] in a [`Mesh::Hello`] to a node not known yet.
     pub dst: NodeUid,
+    /// Its number among the frames from `src` to `dst`, from 1 on; 0: it has none.
+    pub seq: u64,
+    /// `src` has accepted every frame from `dst` up to this number.
+    pub ack: u64,
     /// What it says.
     pub message: Mesh,
 }
@@ -210,6 +216,29 @@ pub enum Mesh {
         /// From the [`Mesh::Ping`].
         nonce: u64,
     },
+    /// How far the numbered frames of the receiver have come. Not numbered itself.
+    Ack {
+        /// Everything up to this number has been accepted.
+        seen: u64,
+        /// What the sender wants.
+        want: Want,
+    },
+    /// The sender ends in good order: it has accepted everything up to `seen`, and takes nothing more. Not numbered.
+    Leave {
+        /// The last number that it has accepted.
+        seen: u64,
+    },
+}
+
+/// What the sender of an [`Mesh::Ack`] wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Want {
+    /// Nothing.
+    Nothing,
+    /// An answer with [`Want::Rest`]: its frames may have been lost.
+    Answer,
+    /// Everything after `seen`, again.
+    Rest,
 }
 
 /// Where an entity runs.
@@ -359,6 +388,10 @@ pub struct Route {
     pub src: NodeUid,
     /// The incarnation that is meant.
     pub dst: NodeUid,
+    /// As [`MeshFrame::seq`].
+    pub seq: u64,
+    /// As [`MeshFrame::ack`].
+    pub ack: u64,
 }
 
 /// Why bytes are not a frame, or a value cannot become one.
@@ -405,10 +438,10 @@ impl From<ReadError> for MeshError {
 }
 
 impl MeshFrame {
-    /// A frame from `src` to `dst`.
+    /// A frame from `src` to `dst` without a number.
     #[must_use]
     pub const fn new(src: NodeUid, dst: NodeUid, message: Mesh) -> Self {
-        Self { src, dst, message }
+        Self { src, dst, seq: 0, ack: 0, message }
     }
 
     /// Where it goes.
@@ -421,13 +454,15 @@ impl MeshFrame {
     ///
     /// # Errors
     /// [`MeshError::TooLarge`] and [`ReadError::TooLong`] when the receiver would refuse it; `out` is then unchanged.
-    pub fn encode(&self, checksum: Checksum, out: &mut BytesMut) -> Result<(), MeshError> {
+    pub fn encode(&self, out: &mut BytesMut) -> Result<(), MeshError> {
         self.message.check_lists()?;
         let start = out.len();
         out.put(&[0; 8]);
         out.u8(self.message.kind());
         out.node(self.src);
         out.node(self.dst);
+        out.varint(self.seq);
+        out.varint(self.ack);
         self.message.write(out);
         let len = out.len() - start - 4;
         let Ok(len_field) = u32::try_from(len) else {
@@ -440,10 +475,7 @@ impl MeshFrame {
         }
         let (_, frame) = out.split_at_mut(start);
         let (head, payload) = frame.split_at_mut(8);
-        let crc = match checksum {
-            Checksum::Crc32c => crc32c::crc32c(payload),
-            Checksum::None => 0,
-        };
+        let crc = crc32c::crc32c(payload);
         head.copy_from_slice(&(u64::from(crc) << 32 | u64::from(len_field)).to_le_bytes());
         Ok(())
     }
@@ -452,9 +484,9 @@ impl MeshFrame {
     ///
     /// # Errors
     /// As [`MeshFrame::encode`].
-    pub fn to_bytes(&self, checksum: Checksum) -> Result<Bytes, MeshError> {
+    pub fn to_bytes(&self) -> Result<Bytes, MeshError> {
         let mut out = BytesMut::new();
-        self.encode(checksum, &mut out)?;
+        self.encode(&mut out)?;
         Ok(out.freeze())
     }
 
@@ -496,18 +528,9 @@ impl MeshFrame {
     pub fn decode(frame: &Bytes) -> Result<Self, MeshError> {
         let (route, mut reader) = read_envelope(frame)?;
         let message = Mesh::read(route.kind, &mut reader, frame)?;
-        Ok(Self { src: route.src, dst: route.dst, message })
+        let Route { src, dst, seq, ack, .. } = route;
+        Ok(Self { src, dst, seq, ack, message })
     }
-}
-
-/// Whether frames carry a checksum; a Unix socket needs none.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Checksum {
-    /// CRC-32C.
-    #[default]
-    Crc32c,
-    /// None.
-    None,
 }
 
 fn read_envelope(frame: &[u8]) -> Result<(Route, Reader<'_>), MeshError> {
@@ -519,7 +542,8 @@ fn read_envelope(frame: &[u8]) -> Result<(Route, Reader<'_>), MeshError> {
     }
     let mut envelope = || -> Result<Route, ReadError> {
         reader.u32_le()?;
-        Ok(Route { kind: reader.u8()?, src: reader.node()?, dst: reader.node()? })
+        let (kind, src, dst) = (reader.u8()?, reader.node()?, reader.node()?);
+        Ok(Route { kind, src, dst, seq: reader.varint()?, ack: reader.varint()? })
     };
     let route = envelope().map_err(|_| bad)?;
     Ok((route, reader))

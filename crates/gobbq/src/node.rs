@@ -38,9 +38,6 @@ const GATE_GRACE: Duration = Duration::from_millis(500);
 const DRAIN_LIMIT: Duration = Duration::from_secs(10);
 /// So many entities that could not be saved are named when the process ends.
 const NAMED: usize = 5;
-/// How long a drained game still sends callers elsewhere: those who have not heard yet that its entities left. A call
-/// that meets a closed door instead is one of which nobody can say whether it ran.
-const FAREWELL: Duration = Duration::from_millis(300);
 /// How long a node waits for the center at start.
 const JOIN_LIMIT: Duration = Duration::from_secs(10);
 /// Time between two measurements of the load.
@@ -304,9 +301,6 @@ impl Node {
         }
         if let Some(mut game) = self.game.take() {
             losses = game.drain(DRAIN_LIMIT).await;
-            if self.cluster().is_some_and(|view| view.nodes.len() > 1) {
-                tokio::time::sleep(FAREWELL).await;
-            }
             // What the worlds said last is still on its way to the sockets.
             if let Some(mesh) = self.mesh() {
                 let _ = mesh.stats().await;

@@ -15,7 +15,6 @@ use bbq_wire::{Code, EntityId, Error, NodeUid, Result, Time};
 // tidy: looked up by number; where all are visited, the numbers are sorted first.
 use hashbrown::HashMap;
 
-use super::links::{Parcel, Way};
 use super::routes::Item;
 use super::translate::{call_from_wire, call_to_wire, to_client_to_wire, too_large};
 use super::{Alarm, Mesh, Output, ToGate};
@@ -102,6 +101,13 @@ impl Calls {
         self.table.get_mut(&id)
     }
 
+    /// The call waits to leave.
+    pub(super) fn queued(&mut self, id: u64) {
+        if let Some(call) = self.table.get_mut(&id) {
+            call.stage = Stage::Queued;
+        }
+    }
+
     pub(super) fn is_queued(&self, id: u64) -> bool {
         self.table.get(&id).is_some_and(|call| call.stage == Stage::Queued)
     }
@@ -155,31 +161,11 @@ impl Mesh {
         if to == self.config.me {
             return self.deliver(id, None);
         }
-        match self.way_to(to) {
-            Way::Link(link) => {
-                if let Some(message) = self.frame_of(id) {
-                    self.send_on(link, to, message);
-                    self.sent(id);
-                }
-            }
-            Way::Full(_) => self.settle(id, Err(busy(format!("the link to node {to} is full")))),
-            Way::Wait(peer) => {
-                if let Some(call) = self.calls.get_mut(id) {
-                    call.stage = Stage::Queued;
-                }
-                if !self.post(peer, Parcel::Call(id)) {
-                    self.settle(id, Err(busy(format!("too many frames wait for a link to node {peer}"))));
-                }
-            }
-            Way::None => {
-                let error = Error::new(Code::UNAVAILABLE, format!("no way to node {to}"));
-                self.bounced(id, error);
-            }
-        }
+        self.send_call_to(to, id);
     }
 
     /// A call as a frame; one that does not fit into a frame is settled here.
-    fn frame_of(&mut self, id: u64) -> Option<Message> {
+    pub(super) fn frame_of(&mut self, id: u64) -> Option<Message> {
         let now = self.now;
         let call = self.calls.table.get_mut(&id)?;
         let oneway = call.is_oneway();
@@ -210,13 +196,13 @@ impl Mesh {
         }
     }
 
-    /// A call has left: from now on it may be processed.
-    fn sent(&mut self, id: u64) {
-        let Some(call) = self.calls.get_mut(id) else { return };
+    /// A call has left: from now on it may be processed. Says whether somebody waits for its answer.
+    pub(super) fn sent(&mut self, id: u64) -> bool {
+        let Some(call) = self.calls.get_mut(id) else { return false };
         call.stage = Stage::Sent;
         if call.is_oneway() {
             self.remove_call(id);
-            return;
+            return false;
         }
         // Calls of other nodes are kept in order there.
         let ours = !matches!(call.origin, Origin::Node(..) | Origin::NodeForClient(..));
@@ -224,6 +210,7 @@ impl Mesh {
             call.counted = true;
             self.routes.count(&entity);
         }
+        true
     }
 
     /// Gives a call to a world of this process; `None`: the world of its entity, or any for a service.
@@ -414,23 +401,6 @@ impl Mesh {
         }
     }
 
-    /// What was sent over a lost link has arrived, or never will: it holds up the order of nothing any more.
-    pub(super) fn uncount_calls_over(&mut self, peer: NodeUid) {
-        let counted = self.calls.select(|call| call.counted && call.stage == Stage::Sent);
-        for id in counted {
-            let Some(call) = self.calls.get_mut(id) else { continue };
-            let node = call.place.node;
-            if node == self.config.me || !self.goes_through(node, peer) {
-                continue;
-            }
-            let Some(call) = self.calls.get_mut(id) else { continue };
-            call.counted = false;
-            if let Some(entity) = call.entity().cloned() {
-                self.uncount(&entity);
-            }
-        }
-    }
-
     pub(super) fn world_for(&self, hash: u64) -> u16 {
         (hash % u64::from(self.config.worlds.max(1))) as u16
     }
@@ -445,10 +415,6 @@ fn too_long(chain: &[EntityId]) -> Option<Error> {
     let limit = mesh::MAX_CHAIN;
     let why = || format!("{} entities wait for each other, limit {limit}", chain.len());
     (chain.len() > limit).then(|| Error::new(Code::RESOURCE_EXHAUSTED, why()))
-}
-
-fn busy(why: String) -> Error {
-    Error::new(Code::BUSY, why)
 }
 
 fn overdue_unsent() -> Error {

@@ -10,7 +10,7 @@ use bbq_wire::NodeUid;
 use bbq_wire::mesh::{self, GroupOp as WireOp, Mesh as Message};
 use bytes::Bytes;
 
-use super::links::Way;
+use super::streams::Way;
 use super::translate::{session_at, too_large};
 use super::{Mesh, Roles, ToGate};
 use crate::world::{GroupChange, GroupOp, ToClient};

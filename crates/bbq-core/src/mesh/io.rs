@@ -115,7 +115,7 @@ pub enum Input {
         /// What the peer does.
         roles: Roles,
     },
-    /// A link is closed; frames not yet delivered are lost.
+    /// A link is closed; frames under way on it may be lost.
     LinkDown {
         /// The link.
         link: LinkId,
@@ -133,6 +133,13 @@ pub enum Input {
         link: LinkId,
         /// What it says.
         frame: MeshFrame,
+    },
+    /// A frame for this node arrived whose fields cannot be read; it is skipped.
+    Unreadable {
+        /// Over this link.
+        link: LinkId,
+        /// Its envelope.
+        route: Route,
     },
     /// A frame for another node arrived; it has not been decoded.
     Transit {
@@ -152,6 +159,8 @@ pub enum Input {
     },
     /// The gate of this process wants something done.
     Gate(FromGate),
+    /// This process is about to end: nothing that arrives from now on is taken.
+    Leave,
 }
 
 /// What a gate tells the mesh.
@@ -192,18 +201,11 @@ pub enum Output {
         /// The link.
         link: LinkId,
     },
-    /// Encode and send.
+    /// Send a frame.
     Send {
         /// Over this link.
         link: LinkId,
-        /// The frame.
-        frame: MeshFrame,
-    },
-    /// Send as it is.
-    Forward {
-        /// Over this link.
-        link: LinkId,
-        /// The whole frame.
+        /// The whole frame, encoded.
         frame: Bytes,
     },
     /// For a world of this process.

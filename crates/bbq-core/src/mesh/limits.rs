@@ -13,8 +13,25 @@ pub struct Limits {
     pub waiting: usize,
     /// Places of entities on other nodes that are remembered; the oldest idle one is forgotten.
     pub routes: usize,
-    /// Frames waiting for a link to one node; more calls are answered `BUSY`, other frames dropped.
+    /// Messages waiting to leave for one node; more calls are answered `BUSY`. Other messages, which cannot be refused,
+    /// may be four times as many; more are lost, which is logged as an error.
     pub outbox: usize,
+    /// Nodes with which frames are exchanged; those of more are dropped.
+    pub streams: usize,
+    /// Frames sent to one node and not acknowledged; more wait in the outbox.
+    pub window_frames: usize,
+    /// Bytes of these; more wait in the outbox.
+    pub window_bytes: usize,
+    /// So many frames are acknowledged at once.
+    pub ack_frames: u64,
+    /// Fewer frames are acknowledged after this, unless a frame goes back earlier.
+    pub ack_wait: Duration,
+    /// After this without an acknowledgement of anything a node is asked how far it has come.
+    pub ack_timeout: Duration,
+    /// First pause before it is asked again; doubles up to [`Limits::longest_ask_pause`].
+    pub ask_pause: Duration,
+    /// Longest pause between two such questions.
+    pub longest_ask_pause: Duration,
     /// Links with one node at a time; more are closed. Two arise when both ends connect at once.
     pub links_per_peer: usize,
     /// Watches by or on entities of other nodes; more are ignored, so that `Gone` may be missing after a crash.
@@ -57,6 +74,14 @@ impl Default for Limits {
             waiting: 65_536,
             routes: 1_000_000,
             outbox: 65_536,
+            streams: 65_536,
+            window_frames: 65_536,
+            window_bytes: 8 << 20,
+            ack_frames: 64,
+            ack_wait: Duration::from_millis(5),
+            ack_timeout: Duration::from_millis(500),
+            ask_pause: Duration::from_millis(100),
+            longest_ask_pause: Duration::from_secs(2),
             links_per_peer: 4,
             watches: 1_000_000,
             groups: 1_000_000,

@@ -1,15 +1,17 @@
-//! Neighbours: who is at the other end of which link, what waits for a link, and whether links are alive.
+//! Neighbours: who is at the other end of which link, what is passed on for others, and whether links are alive.
 //!
 //! A frame goes to the *next hop* towards its destination: the node itself, the proxy before it, or, in a process
 //! behind a sidecar, the one uplink. Each end sends on its oldest link with a peer and reads from all of them, so frames
-//! of one direction never overtake each other, even when both ends connect at once.
+//! of one direction seldom overtake each other, even when both ends connect at once. Links may lose frames;
+//! [`super::streams`] makes good for it, so that a proxy keeps the only copy of nothing.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use bbq_wire::mesh::{Mesh as Message, MeshFrame, Route};
-use bbq_wire::{Code, Error, NodeUid, Time};
+use bbq_wire::mesh::{Mesh as Message, Route};
+use bbq_wire::{NodeUid, Time};
 use bytes::Bytes;
 
+use super::streams::Way;
 use super::{LinkId, Mesh, Output, Roles, View};
 
 /// The peer that stands for "whoever is at the other end of the uplink" in a process behind a sidecar.
@@ -32,18 +34,8 @@ struct Peer {
     links: Vec<LinkId>,
     /// The shell has been asked to connect.
     connecting: bool,
-    outbox: VecDeque<Parcel>,
-}
-
-/// What waits for a link.
-#[derive(Debug)]
-pub(super) enum Parcel {
-    /// A call; if it is still wanted when the link is up.
-    Call(u64),
-    /// Anything else that we send.
-    Message(NodeUid, Message),
-    /// A frame of another node.
-    Transit(NodeUid, Bytes),
+    /// Frames of others that wait for a link.
+    transit: VecDeque<Bytes>,
 }
 
 /// All links of a process.
@@ -55,18 +47,6 @@ pub(super) struct Links {
     dead_order: VecDeque<NodeUid>,
     next_ping: Option<Time>,
     pings: u64,
-}
-
-/// Where a frame can go now.
-pub(super) enum Way {
-    /// Onto this link.
-    Link(LinkId),
-    /// The link is up but its queue is nearly full.
-    Full(LinkId),
-    /// Into the outbox of this peer.
-    Wait(NodeUid),
-    /// Nowhere: the node is unknown or dead.
-    None,
 }
 
 impl Links {
@@ -106,41 +86,8 @@ impl Links {
 }
 
 impl Mesh {
-    /// Sends a message of ours that nobody here waits for; without a way to its node it is dropped.
-    pub(super) fn send(&mut self, to: NodeUid, message: Message) {
-        if to == self.config.me {
-            return self.loopback.push_back(message);
-        }
-        match self.way_to(to) {
-            Way::Link(link) | Way::Full(link) => self.send_on(link, to, message),
-            Way::Wait(peer) => {
-                if !self.post(peer, Parcel::Message(to, message)) {
-                    self.dropped += 1;
-                }
-            }
-            Way::None => self.dropped += 1,
-        }
-    }
-
-    pub(super) fn send_on(&mut self, link: LinkId, to: NodeUid, message: Message) {
-        let frame = MeshFrame::new(self.config.me, to, message);
-        self.outputs.push_back(Output::Send { link, frame });
-    }
-
-    /// Puts a parcel into the outbox of a peer without a link; `false`: it is full.
-    pub(super) fn post(&mut self, to: NodeUid, parcel: Parcel) -> bool {
-        let limit = self.config.limits.outbox;
-        let peer = self.links.peers.entry(to).or_default();
-        if peer.outbox.len() >= limit {
-            return false;
-        }
-        peer.outbox.push_back(parcel);
-        self.connect(to);
-        true
-    }
-
-    /// The way to a node.
-    pub(super) fn way_to(&self, to: NodeUid) -> Way {
+    /// The way to a node, looked up in the view and among the links.
+    pub(super) fn find_way(&self, to: NodeUid) -> Way {
         let Some(hop) = self.next_hop(to) else { return Way::None };
         match self.links.peers.get(&hop).and_then(|peer| peer.links.first()) {
             Some(link) if self.links.links.get(link).is_some_and(|link| link.full) => Way::Full(*link),
@@ -167,7 +114,7 @@ impl Mesh {
     }
 
     /// Asks for a link, once, if the peer is one that we can reach ourselves.
-    fn connect(&mut self, to: NodeUid) {
+    pub(super) fn connect(&mut self, to: NodeUid) {
         let Some(info) = self.view.as_ref().and_then(|view| view.nodes.get(&to)) else { return };
         if self.config.sidecar || info.sidecar.is_some() || info.address.is_empty() {
             return;
@@ -182,9 +129,8 @@ impl Mesh {
     /// Links with proxies are kept even when nothing is to be sent.
     pub(super) fn keep_links(&mut self, view: &View) {
         let proxies = view.nodes.iter().filter(|(node, info)| **node != self.config.me && is_proxy(info.roles));
-        let proxies: Vec<NodeUid> = proxies.map(|(node, _)| *node).collect();
-        let waiting = self.links.peers.iter().filter(|(_, peer)| !peer.outbox.is_empty()).map(|(node, _)| *node);
-        let wanted: Vec<NodeUid> = waiting.chain(proxies).collect();
+        let waiting = self.links.peers.iter().filter(|(_, peer)| !peer.transit.is_empty());
+        let wanted: Vec<NodeUid> = waiting.map(|(node, _)| *node).chain(proxies.map(|(node, _)| *node)).collect();
         for node in wanted {
             self.connect(node);
         }
@@ -207,41 +153,27 @@ impl Mesh {
         row.links.push(id);
         row.connecting = false;
         if row.links.len() == 1 {
-            let parcels = std::mem::take(&mut row.outbox);
-            self.send_again(parcels);
+            let waiting = std::mem::take(&mut row.transit);
+            self.outputs.extend(waiting.into_iter().map(|frame| Output::Send { link: id, frame }));
+            self.find_ways();
         }
     }
 
     pub(super) fn link_down(&mut self, id: LinkId) {
         let Some((_, peer, first)) = self.links.remove(id) else { return };
-        if first {
-            self.uncount_calls_over(peer);
-            self.search_through_again(peer);
-        }
         let proxy = self.view.as_ref().and_then(|view| view.nodes.get(&peer)).is_some_and(|info| is_proxy(info.roles));
         let row = self.links.peers.entry(peer).or_default();
         row.connecting = false;
-        if proxy || !row.outbox.is_empty() {
+        if proxy || !row.transit.is_empty() {
             self.connect(peer);
         }
-    }
-
-    /// Sends parcels in their order, wherever their way is now.
-    pub(super) fn send_again(&mut self, parcels: impl IntoIterator<Item = Parcel>) {
-        for parcel in parcels {
-            match parcel {
-                // One that has found another way meanwhile is not sent twice.
-                Parcel::Call(id) if self.calls.is_queued(id) => self.send_call(id),
-                Parcel::Call(_) => {}
-                Parcel::Message(to, message) => self.send(to, message),
-                Parcel::Transit(to, frame) => self.pass_on(to, frame),
-            }
+        if first {
+            self.find_ways();
         }
     }
 
-    /// Forgets dead nodes; returns what waited for links with them but was meant for others.
-    pub(super) fn bury(&mut self, dead: &[NodeUid]) -> Vec<Parcel> {
-        let mut stranded = Vec::new();
+    /// Forgets dead nodes and closes the links with them.
+    pub(super) fn bury(&mut self, dead: &[NodeUid]) {
         for node in dead {
             self.links.remember_dead(*node, self.config.limits.dead);
             let Some(peer) = self.links.peers.remove(node) else { continue };
@@ -249,12 +181,7 @@ impl Mesh {
                 self.links.links.remove(&link);
                 self.outputs.push_back(Output::Disconnect { link });
             }
-            stranded.extend(peer.outbox.into_iter().filter(|parcel| match parcel {
-                Parcel::Call(_) => true,
-                Parcel::Message(to, _) | Parcel::Transit(to, _) => to != node,
-            }));
         }
-        stranded
     }
 
     /// Whether the frame may come over this link; otherwise the link is closed.
@@ -297,40 +224,29 @@ impl Mesh {
         };
         // From a node to a node that is not behind us only when the sender is behind us.
         let known = info.is_some() && from_child && !self.config.sidecar;
-        if route.dst != self.config.me && (to_child || known) && !matches!(self.way_to(route.dst), Way::None) {
+        if route.dst != self.config.me && (to_child || known) {
             self.pass_on(route.dst, frame);
         } else {
-            self.bounce_frame(id, route, &frame);
+            self.dropped += 1;
         }
     }
 
+    /// What cannot be passed on is lost here; the sender keeps it until the receiver has it.
     fn pass_on(&mut self, to: NodeUid, frame: Bytes) {
-        match self.way_to(to) {
-            Way::Link(link) | Way::Full(link) => self.outputs.push_back(Output::Forward { link, frame }),
-            Way::Wait(peer) => {
-                if !self.post(peer, Parcel::Transit(to, frame)) {
+        match self.find_way(to) {
+            Way::Link(link) | Way::Full(link) => self.outputs.push_back(Output::Send { link, frame }),
+            Way::Wait(hop) => {
+                let limit = self.config.limits.outbox;
+                let waiting = &mut self.links.peers.entry(hop).or_default().transit;
+                if waiting.len() < limit {
+                    waiting.push_back(frame);
+                } else {
                     self.dropped += 1;
                 }
+                self.connect(hop);
             }
             Way::None => self.dropped += 1,
         }
-    }
-
-    /// Tells the sender of a frame that there is no way to its destination.
-    fn bounce_frame(&mut self, link: LinkId, route: Route, frame: &Bytes) {
-        let why = || Error::new(Code::UNAVAILABLE, format!("no way to node {}", route.dst));
-        let answer = match MeshFrame::decode(frame).map(|frame| frame.message) {
-            Ok(Message::Call(call)) if !call.oneway => Message::Bounced { corr: call.corr, error: why() },
-            Ok(Message::ToClient(message)) if message.corr != 0 => {
-                Message::Bounced { corr: message.corr, error: why() }
-            }
-            Ok(Message::Locate { corr, entity, .. }) => {
-                let error = Error::new(Code::ABORTED, format!("no way to node {}; ask again", route.dst));
-                Message::Located { corr, entity, result: Err(error) }
-            }
-            _ => return self.dropped += 1,
-        };
-        self.send_on(link, route.src, answer);
     }
 
     pub(super) fn pong(&mut self, link: Option<LinkId>, nonce: u64) {
@@ -372,11 +288,4 @@ impl Mesh {
 /// Whether a node holds links for others.
 pub(super) fn is_proxy(roles: Roles) -> bool {
     roles.contains(Roles::PROXY)
-}
-
-impl Mesh {
-    /// Whether frames to `node` leave over a link with `peer`.
-    pub(super) fn goes_through(&self, node: NodeUid, peer: NodeUid) -> bool {
-        self.next_hop(node) == Some(peer)
-    }
 }

@@ -6,7 +6,8 @@
 //!  gate  ───┼──► Mesh ──► outputs  ├── routes     where entities are, and what waits until they are found
 //!  links ───┤                      ├── host       which entities are here
 //!  views ───┘                      ├── directory  which entities of our slots are where (also reached by frames)
-//!                                  ├── links      neighbours, frames that wait for a link, heartbeats
+//!                                  ├── streams    what leaves and arrives, once and in order, whatever links do
+//!                                  ├── links      neighbours, frames passed on for others, heartbeats
 //!                                  └── clients, groups, watches
 //! ```
 //! The parts of one process speak the same messages to each other as to other nodes: what is sent to ourselves loops
@@ -18,6 +19,8 @@ mod io;
 mod translate;
 mod directory;
 mod links;
+mod stream;
+mod streams;
 mod routes;
 mod calls;
 mod services;
@@ -51,6 +54,7 @@ use host::Host;
 use links::Links;
 use routes::{Item, Routes};
 use services::Services;
+use streams::Streams;
 use watches::Watches;
 
 /// See the module documentation.
@@ -69,6 +73,7 @@ pub struct Mesh {
     host: Host,
     directory: Directory,
     links: Links,
+    streams: Streams,
     services: Services,
     watches: Watches,
     sessions: SessionWatches,
@@ -133,6 +138,7 @@ impl Mesh {
             routes: Routes::default(),
             host: Host::default(),
             links: Links::default(),
+            streams: Streams::default(),
             services: Services::default(),
             watches: Watches::default(),
             sessions: SessionWatches::default(),
@@ -150,15 +156,24 @@ impl Mesh {
             Input::View(view) => self.accept_view(view),
             Input::LinkUp { link, peer, roles } => self.link_up(link, peer, roles),
             Input::LinkDown { link } => self.link_down(link),
-            Input::LinkFull { link, full } => self.links.set_full(link, full),
+            Input::LinkFull { link, full } => {
+                self.links.set_full(link, full);
+                self.find_ways();
+            }
             Input::Frame { link, frame } => {
-                if self.check_source(link, frame.src) {
+                if self.check_source(link, frame.src) && self.accept_numbers(frame.src, frame.seq, frame.ack) {
                     self.receive(frame.src, frame.message, Some(link));
+                }
+            }
+            Input::Unreadable { link, route } => {
+                if self.check_source(link, route.src) && self.accept_numbers(route.src, route.seq, route.ack) {
+                    self.dropped += 1;
                 }
             }
             Input::Transit { link, route, frame } => self.transit(link, route, frame),
             Input::World { index, output } => self.world_wants(index, output),
             Input::Gate(from) => self.gate_wants(from),
+            Input::Leave => self.leave(),
         }
         self.finish_step();
     }
@@ -171,7 +186,7 @@ impl Mesh {
     /// When to call [`Mesh::handle`] with [`Input::Tick`] if nothing else comes before.
     #[must_use]
     pub fn deadline(&self) -> Option<Time> {
-        let times = [self.wheel.next(), self.directory.deadline(), self.links.next_ping()];
+        let times = [self.wheel.next(), self.directory.deadline(), self.links.next_ping(), self.streams.deadline()];
         times.into_iter().flatten().min()
     }
 
@@ -207,6 +222,7 @@ impl Mesh {
             }
         }
         self.directory.tick(self.now, self.view.as_deref());
+        self.wake_streams();
         self.beat();
     }
 
@@ -233,6 +249,8 @@ impl Mesh {
         match message {
             Message::Hello(_) | Message::Pong { .. } => {}
             Message::Ping { nonce } => self.pong(link, nonce),
+            Message::Leave { seen } => self.node_left(from, seen),
+            Message::Ack { seen, want } => self.progress_arrived(from, seen, want),
             Message::Call(call) => self.call_arrived(from, call),
             Message::Reply { corr, result } => self.reply_arrived(from, corr, result.map(crate::Payload::from_bytes)),
             Message::ClientReply { corr, result } => {
@@ -311,14 +329,15 @@ impl Mesh {
         self.services.rebuild(&view);
         self.host.raise_fences(&view);
         self.directory.accept_view(self.now, &view, &dead);
-        let stranded = self.bury(&dead);
+        self.bury(&dead);
+        self.end_streams(&dead);
         self.forget_places(&dead);
         self.end_calls_on(&dead);
         self.forget_watches(&dead);
         self.forget_gates(&dead);
         self.end_groups_of(&dead);
-        self.send_again(stranded);
         self.keep_links(&view);
+        self.find_ways();
         self.place_waiting_services();
         self.search_again();
     }

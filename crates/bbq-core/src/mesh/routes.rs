@@ -395,19 +395,6 @@ impl Mesh {
         }
     }
 
-    /// After a link broke: asks again what may have been lost with it.
-    pub(super) fn search_through_again(&mut self, peer: NodeUid) {
-        for entity in self.routes.searching.clone() {
-            let search = self.routes.table.get(&entity).map(|route| route.search);
-            if let Some(Search::Asking { owner, .. }) = search
-                && owner != self.config.me
-                && self.goes_through(owner, peer)
-            {
-                self.ask(&entity);
-            }
-        }
-    }
-
     /// Who holds the slot of an entity.
     pub(super) fn slot_owner(&self, entity: &EntityId) -> Option<NodeUid> {
         let view = self.view.as_ref()?;

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use bbq_core::mesh::{LinkId, Roles};
 use bbq_wire::NodeUid;
-use bbq_wire::mesh::{Checksum, Hello, MESH_PREFACE, MESH_VERSION, Mesh as Message, MeshError, MeshFrame, Route};
+use bbq_wire::mesh::{Hello, MESH_PREFACE, MESH_VERSION, Mesh as Message, MeshError, MeshFrame, Route};
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
@@ -89,14 +89,14 @@ impl From<MeshError> for LinkError {
 }
 
 impl Identity {
-    fn hello(&self, to: NodeUid, checksum: Checksum) -> Result<Bytes, MeshError> {
+    fn hello(&self, to: NodeUid) -> Result<Bytes, MeshError> {
         let hello = Hello {
             cluster: self.cluster.clone(),
             version: MESH_VERSION,
             roles: self.roles.0,
             listen: self.listen.clone(),
         };
-        MeshFrame::new(self.me, to, Message::Hello(hello)).to_bytes(checksum)
+        MeshFrame::new(self.me, to, Message::Hello(hello)).to_bytes()
     }
 
     fn judge(&self, source: NodeUid, hello: &Hello, wanted: Option<NodeUid>) -> Result<(), LinkError> {
@@ -116,7 +116,7 @@ impl Identity {
     pub(super) async fn open(&self, mut stream: Stream, peer: Option<NodeUid>) -> Result<Opened, LinkError> {
         let opening = async {
             let mut first = BytesMut::from(&MESH_PREFACE[..]);
-            first.extend_from_slice(&self.hello(peer.unwrap_or_default(), stream.checksum)?);
+            first.extend_from_slice(&self.hello(peer.unwrap_or_default())?);
             stream.writer.write_all(&first).await?;
             let mut rest = BytesMut::new();
             let (source, _, hello) = read_hello(&mut stream, &mut rest).await?;
@@ -137,7 +137,7 @@ impl Identity {
             }
             let mut rest = BytesMut::new();
             let (source, meant, hello) = read_hello(&mut stream, &mut rest).await?;
-            stream.writer.write_all(&self.hello(source, stream.checksum)?).await?;
+            stream.writer.write_all(&self.hello(source)?).await?;
             self.judge(source, &hello, None)?;
             if meant != NodeUid::default() && meant != self.me {
                 return Err(LinkError::Node { wanted: meant, found: self.me });
@@ -157,7 +157,7 @@ async fn in_time<T>(opening: impl Future<Output = Result<T, LinkError>>) -> Resu
 async fn read_hello(stream: &mut Stream, rest: &mut BytesMut) -> Result<(NodeUid, NodeUid, Hello), LinkError> {
     loop {
         if let Some(bytes) = MeshFrame::split(rest)? {
-            let MeshFrame { src, dst, message } = MeshFrame::decode(&bytes)?;
+            let MeshFrame { src, dst, message, .. } = MeshFrame::decode(&bytes)?;
             let Message::Hello(hello) = message else { return Err(LinkError::NoHello) };
             return Ok((src, dst, hello));
         }
@@ -175,6 +175,8 @@ async fn read_hello(stream: &mut Stream, rest: &mut BytesMut) -> Result<(NodeUid
 pub(super) enum Arrived {
     /// For us.
     Frame(MeshFrame),
+    /// For us, but its fields make no sense.
+    Unreadable(Route),
     /// For somebody else; not decoded.
     Transit(Route, Bytes),
 }
@@ -235,7 +237,10 @@ async fn read(
             } else {
                 match MeshFrame::decode(&bytes) {
                     Ok(frame) => arrived.push(Arrived::Frame(frame)),
-                    Err(error) => tracing::warn!(source = %route.src, %error, "a frame cannot be read"),
+                    Err(error) => {
+                        tracing::warn!(source = %route.src, %error, "a frame cannot be read");
+                        arrived.push(Arrived::Unreadable(route));
+                    }
                 }
             }
             if arrived.len() >= READ_FRAMES && hand_on(link, &mut arrived, events).await.is_none() {

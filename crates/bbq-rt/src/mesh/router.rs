@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use bbq_core::mesh::{FromGate, Input, LinkId, Mesh, Output, Stats, ToGate, View};
 use bbq_core::world;
-use bbq_wire::mesh::{Checksum, MeshError, MeshFrame};
 use bbq_wire::{Code, Error, NodeUid};
 use bytes::{Bytes, BytesMut};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -56,7 +55,6 @@ pub struct Inboxes {
 }
 
 struct Port {
-    checksum: Checksum,
     /// What this batch brought.
     buffer: BytesMut,
     chunks: mpsc::Sender<Bytes>,
@@ -229,6 +227,7 @@ impl Router {
             Event::Arrived(link, arrived) => {
                 self.handle_all(arrived.into_iter().map(|arrived| match arrived {
                     Arrived::Frame(frame) => Input::Frame { link, frame },
+                    Arrived::Unreadable(route) => Input::Unreadable { link, route },
                     Arrived::Transit(route, frame) => Input::Transit { link, route, frame },
                 }));
             }
@@ -244,7 +243,10 @@ impl Router {
             }
             // Whoever asked may have gone.
             Event::Stats(answer) => answer.send(self.mesh.stats()).unwrap_or_default(),
-            Event::Shutdown => return true,
+            Event::Shutdown => {
+                self.handle(Input::Leave);
+                return true;
+            }
         }
         false
     }
@@ -273,13 +275,7 @@ impl Router {
                 }
             }
             Output::Disconnect { link } => self.disconnect(link),
-            Output::Send { link, frame } => self.send(link, &frame),
-            Output::Forward { link, frame } => {
-                self.write(link, |port| {
-                    port.buffer.extend_from_slice(&frame);
-                    Ok(())
-                });
-            }
+            Output::Send { link, frame } => self.write(link, &frame),
             Output::World { index, input } => self.give_world(index, input),
             Output::Gate(message) => self.give_gate(message),
         }
@@ -287,7 +283,7 @@ impl Router {
 
     fn opened(&mut self, opened: Opened) {
         let link = LinkId(self.link_numbers.fetch_add(1, Ordering::Relaxed));
-        let (peer, roles, checksum) = (opened.peer, opened.roles, opened.stream.checksum);
+        let (peer, roles) = (opened.peer, opened.roles);
         if let Some(dial) = self.dials.remove(&peer) {
             dial.abort();
         }
@@ -302,7 +298,7 @@ impl Router {
             low_mark: self.limits.queue_full / 2,
         };
         let task = tokio::spawn(run(opened, wiring)).abort_handle();
-        self.ports.insert(link, Port { checksum, buffer: BytesMut::new(), chunks, backlog, full: false, task });
+        self.ports.insert(link, Port { buffer: BytesMut::new(), chunks, backlog, full: false, task });
         tracing::info!(%peer, %roles, "a link is open");
         self.handle(Input::LinkUp { link, peer, roles });
     }
@@ -314,18 +310,12 @@ impl Router {
         self.mesh.handle(self.clock.now(), Input::LinkDown { link });
     }
 
-    fn send(&mut self, link: LinkId, frame: &MeshFrame) {
-        self.write(link, |port| frame.encode(port.checksum, &mut port.buffer));
-    }
-
-    fn write(&mut self, link: LinkId, append: impl FnOnce(&mut Port) -> Result<(), MeshError>) {
+    fn write(&mut self, link: LinkId, frame: &[u8]) {
         let Some(port) = self.ports.get_mut(&link) else { return };
         if port.buffer.is_empty() {
             self.dirty.push(link);
         }
-        if let Err(error) = append(port) {
-            tracing::error!(%error, "a frame cannot be sent");
-        }
+        port.buffer.extend_from_slice(frame);
     }
 
     /// Hands every link what this batch brought for it.

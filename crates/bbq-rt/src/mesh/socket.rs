@@ -4,7 +4,6 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-use bbq_wire::mesh::Checksum;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
@@ -44,20 +43,18 @@ type Writer = Box<dyn AsyncWrite + Send + Unpin>;
 pub(super) struct Stream {
     pub(super) reader: Reader,
     pub(super) writer: Writer,
-    /// A Unix socket does not need one.
-    pub(super) checksum: Checksum,
 }
 
 impl Stream {
     fn tcp(stream: TcpStream) -> io::Result<Self> {
         stream.set_nodelay(true)?;
         let (reader, writer) = stream.into_split();
-        Ok(Self { reader: Box::new(reader), writer: Box::new(writer), checksum: Checksum::Crc32c })
+        Ok(Self { reader: Box::new(reader), writer: Box::new(writer) })
     }
 
     fn unix(stream: UnixStream) -> Self {
         let (reader, writer) = stream.into_split();
-        Self { reader: Box::new(reader), writer: Box::new(writer), checksum: Checksum::None }
+        Self { reader: Box::new(reader), writer: Box::new(writer) }
     }
 
     pub(super) async fn connect(address: &Address) -> io::Result<Self> {

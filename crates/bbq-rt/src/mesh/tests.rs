@@ -336,7 +336,7 @@ fn pair() -> (Stream, Stream) {
     let (a, b) = tokio::io::duplex(1 << 16);
     let stream = |end| {
         let (reader, writer) = tokio::io::split(end);
-        Stream { reader: Box::new(reader), writer: Box::new(writer), checksum: Default::default() }
+        Stream { reader: Box::new(reader), writer: Box::new(writer) }
     };
     (stream(a), stream(b))
 }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::{
     Call, Group, GroupOp, Hello, MAX_CHAIN, MAX_ENTITIES, MAX_SESSIONS, MAX_SLOTS, Mesh, MeshError, Place,
-    SessionChange, SessionRef, Target, ToClient,
+    SessionChange, SessionRef, Target, ToClient, Want,
 };
 use crate::code::{Code, Error};
 use crate::codec::{ReadError, Reader, Sink};
@@ -32,6 +32,8 @@ const PONG: u8 = 19;
 const BOUNCED: u8 = 20;
 const COLLECT: u8 = 21;
 const WATCH_CLIENT: u8 = 22;
+const ACK: u8 = 23;
+const LEAVE: u8 = 24;
 
 impl Mesh {
     pub(super) fn kind(&self) -> u8 {
@@ -58,6 +60,8 @@ impl Mesh {
             Self::Bounced { .. } => BOUNCED,
             Self::Collect { .. } => COLLECT,
             Self::WatchClient { .. } => WATCH_CLIENT,
+            Self::Ack { .. } => ACK,
+            Self::Leave { .. } => LEAVE,
         }
     }
 
@@ -164,6 +168,11 @@ impl Mesh {
                 write_list(watchers, out, |watcher, out| out.entity(watcher));
             }
             Self::Ping { nonce } | Self::Pong { nonce } => out.varint(*nonce),
+            Self::Ack { seen, want } => {
+                out.varint(*seen);
+                out.u8(*want as u8);
+            }
+            Self::Leave { seen } => out.varint(*seen),
         }
     }
 
@@ -233,6 +242,8 @@ impl Mesh {
             GONE => Self::Gone { subject: reader.entity()?, watchers: reader.list(MAX_ENTITIES, Reader::entity)? },
             PING => Self::Ping { nonce: reader.varint()? },
             PONG => Self::Pong { nonce: reader.varint()? },
+            ACK => Self::Ack { seen: reader.varint()?, want: Want::read(reader)? },
+            LEAVE => Self::Leave { seen: reader.varint()? },
             kind => return Err(MeshError::UnknownKind(kind)),
         })
     }
@@ -374,6 +385,17 @@ impl SessionChange {
             0 => Ok(Self::Detached),
             1 => Ok(Self::Resumed),
             2 => Ok(Self::Left),
+            _ => Err(ReadError::BadTag),
+        }
+    }
+}
+
+impl Want {
+    fn read(reader: &mut Reader<'_>) -> Result<Self, ReadError> {
+        match reader.u8()? {
+            0 => Ok(Self::Nothing),
+            1 => Ok(Self::Answer),
+            2 => Ok(Self::Rest),
             _ => Err(ReadError::BadTag),
         }
     }

@@ -1,7 +1,7 @@
 //! Arbitrary values of everything that travels.
 
 use bbq_wire::frame::{Auth, Frame, GoAway, Hello, Note, Req, Resume, Rsp, Welcome};
-use bbq_wire::mesh::{self, GroupOp, Mesh, MeshFrame, Place, SessionChange, SessionRef, Target};
+use bbq_wire::mesh::{self, GroupOp, Mesh, MeshFrame, Place, SessionChange, SessionRef, Target, Want};
 use bbq_wire::{Code, EntityId, Error, Key, NodeUid, SessionId};
 use bytes::Bytes;
 use proptest::collection::vec;
@@ -141,13 +141,25 @@ fn small_messages() -> impl Strategy<Value = Mesh> {
         (number(), error()).prop_map(|(corr, error)| Mesh::Bounced { corr, error }),
         (entity(), sid(), any::<bool>()).prop_map(|(watcher, sid, on)| Mesh::WatchClient { watcher, sid, on }),
         number().prop_map(|nonce| Mesh::Ping { nonce }),
+        (number(), want()).prop_map(|(seen, want)| Mesh::Ack { seen, want }),
+        number().prop_map(|seen| Mesh::Leave { seen }),
         number().prop_map(|nonce| Mesh::Pong { nonce }),
     ]
 }
 
+fn want() -> impl Strategy<Value = Want> {
+    prop::sample::select(vec![Want::Nothing, Want::Answer, Want::Rest])
+}
+
 pub(crate) fn mesh_frame() -> impl Strategy<Value = MeshFrame> {
     let message = prop_oneof![call(), to_client(), group(), directory(), small_messages()];
-    (node(), node(), message).prop_map(|(src, dst, message)| MeshFrame { src, dst, message })
+    (node(), node(), number(), number(), message).prop_map(|(src, dst, seq, ack, message)| MeshFrame {
+        src,
+        dst,
+        seq,
+        ack,
+        message,
+    })
 }
 
 fn note() -> impl Strategy<Value = Note> {

@@ -5,7 +5,7 @@
 
 use bbq_wire::compat::{CompatFrame, Header, MAX_COMPAT_FRAME, RequestType, ServiceType};
 use bbq_wire::frame::{Auth, GoAway, Hello, LIMIT_DOWN, LIMIT_OPENING, Note, Req, Resume, Rsp, Trace, Welcome};
-use bbq_wire::mesh::{self, Checksum, GroupOp, Mesh, MeshFrame, Place, SessionChange, SessionRef, Target};
+use bbq_wire::mesh::{self, GroupOp, Mesh, MeshFrame, Place, SessionChange, SessionRef, Target, Want};
 use bbq_wire::{Code, EntityId, Error, Frame, Key, NodeUid, SessionId, SharedFrame, Splitter, id};
 use bytes::{Bytes, BytesMut};
 use serde_json::{Value, json};
@@ -392,6 +392,8 @@ fn mesh_samples() -> Vec<Mesh> {
         Mesh::Gone { subject: player, watchers: vec![entity] },
         Mesh::Ping { nonce: 5 },
         Mesh::Pong { nonce: 5 },
+        Mesh::Ack { seen: 300, want: Want::Rest },
+        Mesh::Leave { seen: 300 },
     ]
 }
 
@@ -401,13 +403,15 @@ fn node_frames_match_their_vectors() {
     let valid: Vec<Value> = mesh_samples()
         .into_iter()
         .map(|message| {
-            let frame = MeshFrame::new(src, dst, message);
-            let bytes = frame.to_bytes(Checksum::Crc32c).unwrap();
+            let frame = MeshFrame { src, dst, seq: 130, ack: 7, message };
+            let bytes = frame.to_bytes().unwrap();
             assert_eq!(MeshFrame::decode(&bytes).as_ref(), Ok(&frame));
             json!({ "hex": to_hex(&bytes), "value": format!("{:?}", frame.message) })
         })
         .collect();
-    compare("mesh", &json!({ "version": 1, "src": src.to_string(), "dst": dst.to_string(), "valid": valid }));
+    let about =
+        json!({ "version": 2, "src": src.to_string(), "dst": dst.to_string(), "seq": 130, "ack": 7, "valid": valid });
+    compare("mesh", &about);
 }
 
 #[test]

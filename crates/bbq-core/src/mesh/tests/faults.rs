@@ -151,3 +151,38 @@ fn of_two_copies_of_an_entity_the_older_one_is_ended() {
     net.run(millis(1000));
     assert_ne!(net.host_of(&entity(1)), Some(1), "calls {call} go to the newer one");
 }
+
+#[test]
+fn calls_that_a_leaving_node_has_not_accepted_are_made_elsewhere() {
+    let mut net = with_entity_on_node_1(10, &[(BOTH, None), (GAME, None), (GAME, None)]);
+    net.call(0, 0, &entity(1), millis(3000));
+    net.run(millis(100));
+    // On their way when it leaves: what it says arrives before they do.
+    net.input(1, Input::Leave);
+    let calls: Vec<usize> = (0..5).map(|n| net.call(n % 2 * 2, 0, &entity(1), millis(8000))).collect();
+    net.run(millis(50));
+    net.kill(1);
+    net.run(millis(8000));
+    calls.into_iter().for_each(|call| assert_eq!(net.result(call), Ok(call as u64)));
+    net.check_history();
+}
+
+#[test]
+fn no_numbers_that_a_peer_invents_do_harm() {
+    let mut net = with_entity_on_node_1(12, &[(BOTH, None), (GAME, None)]);
+    let mut random = super::net::Random(99);
+    for _ in 0..2000 {
+        let (seq, ack) = (random.below(u64::MAX), random.below(u64::MAX));
+        let (seq, ack) = (seq >> random.below(64), ack >> random.below(64));
+        let message = match random.below(4) {
+            0 => Message::Ack { seen: ack, want: bbq_wire::mesh::Want::Rest },
+            1 => Message::Ack { seen: seq, want: bbq_wire::mesh::Want::Answer },
+            _ => Message::Pong { nonce: 1 },
+        };
+        let frame = MeshFrame { seq, ack, ..MeshFrame::new(uid(1), uid(0), message) };
+        for link in 0..4 {
+            net.input(0, Input::Frame { link: LinkId(link), frame: frame.clone() });
+        }
+    }
+    net.run(millis(1000));
+}

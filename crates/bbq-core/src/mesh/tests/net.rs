@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bbq_wire::id::SLOTS;
-use bbq_wire::mesh::{Checksum, Mesh as Message, MeshFrame};
+use bbq_wire::mesh::{Mesh as Message, MeshFrame};
 use bbq_wire::{Code, EntityId, Error, NodeUid, Result, Time};
 use bytes::{BufMut, Bytes, BytesMut};
 
@@ -226,11 +226,7 @@ impl Net {
                     self.unplug(wire);
                 }
             }
-            Output::Send { link, frame } => {
-                let bytes = frame.to_bytes(Checksum::None).expect("a frame that fits");
-                self.transmit(node, link, bytes);
-            }
-            Output::Forward { link, frame } => self.transmit(node, link, frame),
+            Output::Send { link, frame } => self.transmit(node, link, frame),
             Output::World { index, input } => self.world(node, index, input),
             Output::Gate(ToGate::Reply { call, result }) => self.verdict(node, call, result),
             Output::Gate(other) => self.nodes[node].to_gate.push(other),

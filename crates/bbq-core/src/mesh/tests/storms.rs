@@ -110,6 +110,54 @@ fn links_are_cut_and_entities_stop() {
     (0..10).for_each(|seed| embedded(seed, Weather { cuts: true, stops: true, ..CALM }));
 }
 
+/// Without deaths, cuts lose nothing: every call is answered, every one-way call runs, each once, in order.
+fn only_cuts(seed: u64, nodes: &[(Roles, Option<usize>)]) {
+    let mut net = Net::new(seed, nodes);
+    let count = nodes.len() as u64;
+    let callers: Vec<usize> = (0..nodes.len()).filter(|node| nodes[*node].0.contains(GAME)).collect();
+    net.run(millis(net.random.0 % 200));
+    for _ in 0..400 {
+        let entity = EntityId::new(KIND, net.random.below(8));
+        let node = callers[net.random.below(callers.len() as u64) as usize];
+        match net.random.below(10) {
+            0 => {
+                let (a, b) = (net.random.below(count) as usize, net.random.below(count) as usize);
+                net.cut(a, b);
+            }
+            1 | 2 => {
+                let time = millis(net.random.below(60));
+                net.run(time);
+            }
+            3..6 => net.tell(node, &entity),
+            _ => {
+                net.call(node, 0, &entity, millis(60_000));
+            }
+        }
+    }
+    net.run(millis(20_000));
+    net.check_history();
+    for (number, made) in net.calls.iter().enumerate() {
+        assert_eq!(made.runs, 1, "call {number} of seed {seed}");
+        assert!(made.oneway || made.verdict == Some(Ok(number as u64)), "call {number} of seed {seed}");
+    }
+    let mut last = std::collections::BTreeMap::new();
+    for (node, world, entity, number, _) in &net.ran {
+        let before = last.insert((node, world, entity), number);
+        assert!(before.is_none_or(|before| before < number), "seed {seed}: {number} ran after {before:?}");
+    }
+}
+
+#[test]
+fn cuts_alone_lose_double_and_reorder_nothing() {
+    (0..30).for_each(|seed| only_cuts(seed, &[(BOTH, None), (BOTH, None), (GAME, None), (GAME, None)]));
+}
+
+#[test]
+fn cuts_on_either_side_of_a_proxy_lose_double_and_reorder_nothing() {
+    let nodes = [(PROXY, None), (PROXY, None), (GAME, Some(0)), (GAME, Some(1)), (GAME, None)];
+    (0..30).for_each(|seed| only_cuts(seed, &nodes));
+}
+
 #[test]
 fn slots_move_and_entities_stop() {
     (0..10).for_each(|seed| embedded(seed, Weather { moves: true, stops: true, ..CALM }));
