@@ -14,10 +14,10 @@ use serde::{Deserialize, Serialize};
 
 use super::identity::{decode_named, encode_named};
 use super::keyspace::{Entry, Keyspace, key_and_revision};
-use super::node::{self, DeathCert, Load, Memory, NodeInfo, NodeRecord, Roles, ServiceRecord, Session, key};
-use super::protocol::{ControlError, Guard, Op, Request, Response, TxnOutcome, WatchEvent, WatchId, limit};
+use super::node::{self, DeathCert, Load, Memory, NodeInfo, NodeRecord, Roles, Session, key};
+use super::protocol::{ControlError, Guard, Op, Request, Response, TxnOutcome, WatchEvent, WatchId, check_txn, limit};
 use super::recovery::{Recovered, Recovery};
-use super::slots::SlotTable;
+use super::slots::{self, SlotTable};
 
 /// Settings of an [`Engine`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -276,7 +276,7 @@ impl Engine {
     }
 
     fn open(&mut self, now: Time, info: NodeInfo, ttl_ms: u32) -> Result<Session, ControlError> {
-        check_info(&info)?;
+        info.check()?;
         if self.recovery.as_ref().is_some_and(Recovery::is_waited_for) {
             return Err(recovering());
         }
@@ -382,7 +382,7 @@ impl Engine {
         let certificate = self.certificates.get(&uid.incarnation).cloned();
         // While it is open who was forgotten, and who never was, nobody is given up.
         let forgotten = certificate.is_none() && self.recovery.is_none() && !self.leases.contains_key(&uid);
-        ControlError::Lost { uid, certificate: certificate.or_else(|| forgotten.then(|| unknown(uid))) }
+        ControlError::Lost { uid, certificate: certificate.or_else(|| forgotten.then(|| DeathCert::of_unknown(uid))) }
     }
 
     fn certify(&mut self, uid: NodeUid, seen: Option<u64>, why: &str) -> Result<DeathCert, ControlError> {
@@ -403,8 +403,7 @@ impl Engine {
 
     /// Writes the certificate; everything that belongs to the incarnation goes.
     fn bury(&mut self, uid: NodeUid, why: &str) -> DeathCert {
-        let end = (0..=why.len().min(limit::WHY_BYTES)).rev().find(|at| why.is_char_boundary(*at)).unwrap_or(0);
-        let certificate = DeathCert { uid, why: why[..end].to_owned() };
+        let certificate = DeathCert::new(uid, why);
         self.put(key::dead(uid), encode_named(&certificate), None);
         self.certificates.insert(uid.incarnation, certificate.clone());
         if self.certificates.len() > limit::CERTIFICATES
@@ -420,7 +419,8 @@ impl Engine {
     }
 
     fn txn(&mut self, guards: &[Guard], ops: Vec<Op>) -> Result<TxnOutcome, ControlError> {
-        self.check_txn(guards, &ops)?;
+        check_txn(guards, &ops)?;
+        self.check_room(&ops)?;
         let failed = guards.iter().position(|guard| match guard {
             Guard::Absent(key) => self.keys.get(key).is_some(),
             Guard::Revision(key, revision) => self.keys.get(key).is_none_or(|entry| entry.revision != *revision),
@@ -437,20 +437,10 @@ impl Engine {
         Ok(TxnOutcome::Committed { revision: self.keys.revision() })
     }
 
-    fn check_txn(&self, guards: &[Guard], ops: &[Op]) -> Result<(), ControlError> {
-        if guards.len() + ops.len() > limit::TXN {
-            return Err(ControlError::invalid(format!("more than {} guards and operations", limit::TXN)));
-        }
+    fn check_room(&self, ops: &[Op]) -> Result<(), ControlError> {
         let (mut keys, mut bytes) = (self.keys.len(), self.keys.bytes());
         for op in ops {
-            let (Op::Put { key: path, .. } | Op::Delete { key: path }) = op;
-            if path.is_empty() || path.len() > limit::KEY_BYTES || path.starts_with(key::CLUSTER) {
-                return Err(ControlError::invalid(format!("`{path}` is empty, too long or below `{}`", key::CLUSTER)));
-            }
-            let Op::Put { value, owner, .. } = op else { continue };
-            if value.len() > limit::VALUE_BYTES {
-                return Err(ControlError::invalid(format!("the value of `{path}` has {} bytes", value.len())));
-            }
+            let Op::Put { key: path, value, owner } = op else { continue };
             if let Some(owner) = owner
                 && !self.leases.contains_key(owner)
             {
@@ -507,13 +497,8 @@ impl Engine {
     }
 
     fn assign_slots(&mut self) {
-        let proxies = || self.leases.iter().filter(|(_, lease)| lease.proxy);
-        let mut owners: Vec<NodeUid> =
-            proxies().filter(|(_, lease)| lease.load.weight > 0).map(|(uid, _)| *uid).collect();
-        if owners.is_empty() {
-            // Better a draining proxy than none.
-            owners = proxies().map(|(uid, _)| *uid).collect();
-        }
+        let proxies = self.leases.iter().filter(|(_, lease)| lease.proxy);
+        let owners = slots::owners(proxies.map(|(uid, lease)| (*uid, lease.load.weight)));
         if self.slots.assign(&owners) {
             let value = self.slots.encode();
             self.put(key::SLOTS.into(), value, None);
@@ -559,27 +544,6 @@ impl Lease {
     }
 }
 
-fn unknown(uid: NodeUid) -> DeathCert {
-    DeathCert { uid, why: "this control plane does not know the incarnation".into() }
-}
-
 fn recovering() -> ControlError {
     ControlError::Unreachable { why: "the control plane lost its memory and waits for the nodes that still run".into() }
-}
-
-fn check_info(info: &NodeInfo) -> Result<(), ControlError> {
-    if info.name.is_empty() || info.name.len() > limit::KEY_BYTES {
-        return Err(ControlError::invalid("the name of a node has 1 to 512 bytes"));
-    }
-    if info.schema.len() > limit::SCHEMA_BYTES {
-        return Err(ControlError::invalid(format!("a schema has at most {} bytes", limit::SCHEMA_BYTES)));
-    }
-    let labels: usize = info.labels.iter().map(|(name, value)| name.len() + value.len()).sum();
-    let methods =
-        |service: &ServiceRecord| -> usize { service.methods.iter().map(|method| method.name.len() + 64).sum() };
-    let services: usize = info.services.iter().map(|service| service.name.len() + 32 + methods(service)).sum();
-    if info.address.len() + labels + services > limit::INFO_BYTES {
-        return Err(ControlError::invalid(format!("a node says at most {} bytes about itself", limit::INFO_BYTES)));
-    }
-    Ok(())
 }

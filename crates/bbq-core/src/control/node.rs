@@ -11,6 +11,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::identity;
+use super::protocol::{ControlError, limit};
 
 /// Where membership lies in the key space. Only the engine writes there.
 pub mod key {
@@ -20,9 +21,12 @@ pub mod key {
     pub const CLUSTER: &str = "cluster/";
     /// The [`SlotTable`](crate::control::SlotTable).
     pub const SLOTS: &str = "cluster/slots";
+    /// Before the uid of every node record.
+    pub const NODE_PREFIX: &str = NODE;
     pub(crate) const NODE: &str = "cluster/node/";
     pub(crate) const LOAD: &str = "cluster/load/";
     pub(crate) const DEAD: &str = "cluster/dead/";
+    pub(crate) const SESSION: &str = "cluster/session/";
 
     /// Holds the [`NodeRecord`](crate::control::NodeRecord) while the node has no death certificate.
     #[must_use]
@@ -40,6 +44,30 @@ pub mod key {
     #[must_use]
     pub fn dead(uid: NodeUid) -> String {
         format!("{DEAD}{uid}")
+    }
+
+    /// Exists while the lease of a node holds, with engines that only know keys and leases.
+    #[must_use]
+    pub fn session(uid: NodeUid) -> String {
+        format!("{SESSION}{uid}")
+    }
+
+    /// The incarnation whose node record such a key holds.
+    #[must_use]
+    pub fn node_uid(path: &str) -> Option<NodeUid> {
+        path.strip_prefix(NODE).and_then(uid)
+    }
+
+    /// The incarnation whose load such a key holds.
+    #[must_use]
+    pub fn load_uid(path: &str) -> Option<NodeUid> {
+        path.strip_prefix(LOAD).and_then(uid)
+    }
+
+    /// The incarnation whose certificate such a key holds.
+    #[must_use]
+    pub fn dead_uid(path: &str) -> Option<NodeUid> {
+        path.strip_prefix(DEAD).and_then(uid)
     }
 
     /// The uid at the end of such a key.
@@ -156,6 +184,29 @@ pub struct NodeInfo {
     pub weight: u32,
 }
 
+impl NodeInfo {
+    /// Whether it keeps to the limits.
+    ///
+    /// # Errors
+    /// Says which limit it breaks.
+    pub fn check(&self) -> Result<(), ControlError> {
+        if self.name.is_empty() || self.name.len() > limit::KEY_BYTES {
+            return Err(ControlError::invalid("the name of a node has 1 to 512 bytes"));
+        }
+        if self.schema.len() > limit::SCHEMA_BYTES {
+            return Err(ControlError::invalid(format!("a schema has at most {} bytes", limit::SCHEMA_BYTES)));
+        }
+        let labels: usize = self.labels.iter().map(|(name, value)| name.len() + value.len()).sum();
+        let methods =
+            |service: &ServiceRecord| -> usize { service.methods.iter().map(|method| method.name.len() + 64).sum() };
+        let services: usize = self.services.iter().map(|service| service.name.len() + 32 + methods(service)).sum();
+        if self.address.len() + labels + services > limit::INFO_BYTES {
+            return Err(ControlError::invalid(format!("a node says at most {} bytes about itself", limit::INFO_BYTES)));
+        }
+        Ok(())
+    }
+}
+
 /// What a node reports with every renewal.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Load {
@@ -212,6 +263,21 @@ pub struct DeathCert {
     pub why: String,
 }
 
+impl DeathCert {
+    /// A certificate; of the reason, the first [`limit::WHY_BYTES`] are kept.
+    #[must_use]
+    pub fn new(uid: NodeUid, why: &str) -> Self {
+        let end = (0..=why.len().min(limit::WHY_BYTES)).rev().find(|at| why.is_char_boundary(*at)).unwrap_or(0);
+        Self { uid, why: why[..end].to_owned() }
+    }
+
+    /// What is told to an incarnation that has neither a record nor a certificate.
+    #[must_use]
+    pub fn of_unknown(uid: NodeUid) -> Self {
+        Self { uid, why: "this control plane does not know the incarnation".into() }
+    }
+}
+
 /// The right of an incarnation to take part, as long as it is renewed.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Session {
@@ -263,6 +329,7 @@ impl Memory {
 /// The number of a node: a hash of its name, so that it is the same after every restart and with every engine.
 ///
 /// Two names with one hash do no harm to correctness: the incarnation alone is unique in a cluster.
-pub(crate) fn number(name: &str) -> u32 {
+#[must_use]
+pub fn number(name: &str) -> u32 {
     fnv1a_32(name)
 }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::identity;
-use super::node::{DeathCert, Load, Memory, NodeInfo, Session};
+use super::node::{DeathCert, Load, Memory, NodeInfo, Session, key as reserved};
 
 /// Named limits. What exceeds them is refused with [`ControlError::Invalid`].
 pub mod limit {
@@ -16,7 +16,9 @@ pub mod limit {
     /// Longest key, in bytes.
     pub const KEY_BYTES: usize = 512;
     /// Largest value that a transaction writes, in bytes.
-    pub const VALUE_BYTES: usize = 512 << 10;
+    pub const VALUE_BYTES: usize = 256 << 10;
+    /// Most bytes of keys and values that a transaction writes (Consul takes 512 KiB of JSON, with values in base64).
+    pub const TXN_BYTES: usize = 320 << 10;
     /// Most keys, and most bytes of keys and values together (without membership, whose records have own limits).
     pub const KEYS: usize = 65_536;
     /// See [`KEYS`].
@@ -82,12 +84,45 @@ impl Op {
     }
 }
 
+/// Whether a transaction keeps to the limits, as far as it can be told without the state.
+///
+/// # Errors
+/// Says which rule it breaks.
+pub fn check_txn(guards: &[Guard], ops: &[Op]) -> Result<(), ControlError> {
+    if guards.len() + ops.len() > limit::TXN {
+        return Err(ControlError::invalid(format!("more than {} guards and operations", limit::TXN)));
+    }
+    let mut bytes = 0;
+    for guard in guards {
+        let (Guard::Absent(path) | Guard::Revision(path, _)) = guard;
+        if path.is_empty() || path.len() > limit::KEY_BYTES {
+            return Err(ControlError::invalid(format!("the key `{path}` is empty or too long")));
+        }
+    }
+    for op in ops {
+        let (Op::Put { key: path, .. } | Op::Delete { key: path }) = op;
+        if path.is_empty() || path.len() > limit::KEY_BYTES || path.starts_with(reserved::CLUSTER) {
+            return Err(ControlError::invalid(format!("`{path}` is empty, too long or below `{}`", reserved::CLUSTER)));
+        }
+        let Op::Put { value, .. } = op else { continue };
+        if value.len() > limit::VALUE_BYTES {
+            return Err(ControlError::invalid(format!("the value of `{path}` has {} bytes", value.len())));
+        }
+        bytes += path.len() + value.len();
+    }
+    if bytes > limit::TXN_BYTES {
+        return Err(ControlError::invalid(format!("a transaction writes at most {} bytes", limit::TXN_BYTES)));
+    }
+    Ok(())
+}
+
 /// How a transaction ended.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum TxnOutcome {
     /// Everything is written.
     Committed {
-        /// Revision of the last write; each write has its own, they are consecutive.
+        /// Revision of the last write. With the embedded engine each write has its own, and they are consecutive; with
+        /// others all writes of a transaction share one.
         revision: u64,
     },
     /// A guard failed, nothing is written.
@@ -180,6 +215,8 @@ pub enum Response {
 }
 
 /// What a watch tells.
+///
+/// Of a key that changes quickly, some engines tell only the latest value; none leaves out the last one.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum WatchEvent {
     /// All keys at a revision; always the first event of a watch that began without a revision.
@@ -203,7 +240,7 @@ pub enum WatchEvent {
         /// At which revision.
         revision: u64,
     },
-    /// Something was missed, and this watch is over: take a new snapshot.
+    /// Something was missed, or the engine does not know its past, and this watch is over: take a new snapshot.
     Gap,
 }
 
@@ -237,7 +274,9 @@ pub enum ControlError {
 }
 
 impl ControlError {
-    pub(crate) fn invalid(why: impl Into<String>) -> Self {
+    /// A request that breaks a rule.
+    #[must_use]
+    pub fn invalid(why: impl Into<String>) -> Self {
         Self::Invalid { why: why.into() }
     }
 }

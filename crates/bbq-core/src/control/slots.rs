@@ -102,6 +102,12 @@ impl SlotTable {
     }
 }
 
+/// Who may own slots, of all proxies with their weights: those that do not drain; better a draining one than none.
+pub(crate) fn owners(proxies: impl Iterator<Item = (NodeUid, u32)> + Clone) -> Vec<NodeUid> {
+    let willing: Vec<NodeUid> = proxies.clone().filter(|(_, weight)| *weight > 0).map(|(uid, _)| uid).collect();
+    if willing.is_empty() { proxies.map(|(uid, _)| uid).collect() } else { willing }
+}
+
 impl Default for SlotTable {
     fn default() -> Self {
         Self::unowned(0)

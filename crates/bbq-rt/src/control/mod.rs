@@ -1,16 +1,24 @@
 //! The control plane port: sessions, death certificates, keys, watches. What they mean is in [`bbq_core::control`].
 //!
-//! Two engines here: [`LocalControl`] runs in this process, [`CenterControl`] asks a center. [`Membership`] turns a
-//! watch into one picture of the cluster, [`Attendance`] keeps a session.
+//! [`LocalControl`] runs in this process, [`CenterControl`] asks a center, and [`ControlAddress::connect`] uses etcd,
+//! Consul or ZooKeeper. [`Membership`] turns a watch into one picture of the cluster, [`Attendance`] keeps a session.
 
 mod file;
 mod local;
 mod center;
+mod keys;
+mod http;
+mod shared;
+mod etcd;
+mod consul;
+mod zookeeper;
+mod address;
 mod membership;
 mod attendance;
 #[cfg(any(test, feature = "battery"))]
 pub mod battery;
 
+pub use address::{ControlAddress, EngineKind};
 pub use attendance::Attendance;
 pub use bbq_core::control::{
     ClusterView, Config, ControlError, DeathCert, Guard, Load, Memory, MethodRecord, NodeInfo, NodeRecord, Op, Request,
@@ -20,6 +28,7 @@ pub use bbq_core::control::{
 pub use center::CenterControl;
 pub use local::LocalControl;
 pub use membership::Membership;
+pub use shared::SharedConfig;
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::Duration;
