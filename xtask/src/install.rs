@@ -7,7 +7,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
-use crate::project::{Project, check, has_program, read};
+use crate::project::{Project, check, has_program, read, stdout};
 use crate::report::{Outcome, Report};
 
 /// Directories that may hold npm packages; those that do not exist are passed over.
@@ -15,7 +15,7 @@ pub(crate) const NPM: &[&str] = &["sdk/typescript", "tests/compat", "crates/bbq-
 
 /// A program that tests start, found on `PATH`.
 struct Tool {
-    /// Any of these will do.
+    /// Any of these will do; with a slash, a file.
     programs: &'static [&'static str],
     /// Where it comes from when none is there.
     debian: &'static str,
@@ -23,7 +23,17 @@ struct Tool {
     word: &'static str,
 }
 
-const TOOLS: &[Tool] = &[Tool { programs: &["chromium", "chromium-browser"], debian: "chromium", word: "chromium" }];
+const TOOLS: &[Tool] = &[
+    Tool { programs: &["chromium", "chromium-browser"], debian: "chromium", word: "chromium" },
+    Tool { programs: &["etcd"], debian: "etcd-server", word: "etcd" },
+    Tool { programs: &["java"], debian: "default-jre-headless", word: "zookeeper" },
+    Tool { programs: &["/usr/share/java/zookeeper.jar"], debian: "zookeeper", word: "zookeeper" },
+];
+
+/// Consul left Debian after this release: its package is taken from there, and not installed but unpacked.
+const CONSUL_RELEASE: &str = "bullseye";
+/// Where tests look for programs that are not installed.
+const UNPACKED: &str = "target/tools";
 
 /// One step for every tool and for every npm directory.
 pub(crate) fn steps(project: &Project, report: &mut Report) {
@@ -32,6 +42,9 @@ pub(crate) fn steps(project: &Project, report: &mut Report) {
             let name = format!("install {}", tool.debian);
             report.step(&name, "cargo xtask install", |_| install_tool(project, tool));
         }
+    }
+    if is_needed(project, "consul") {
+        report.step("install consul", "cargo xtask install", |_| install_consul(project));
     }
     for directory in npm_directories(project) {
         let name = format!("npm ci in {directory}");
@@ -62,7 +75,8 @@ pub(crate) fn install_npm(project: &Project, directory: &str) -> Result<Outcome>
 }
 
 fn install_tool(project: &Project, tool: &Tool) -> Result<Outcome> {
-    if tool.programs.iter().any(|program| has_program(program)) {
+    let is_there = |name: &str| if name.contains('/') { Path::new(name).is_file() } else { has_program(name) };
+    if tool.programs.iter().any(|program| is_there(program)) {
         return Ok(Outcome::Passed("already there".into()));
     }
     let missing =
@@ -73,6 +87,54 @@ fn install_tool(project: &Project, tool: &Tool) -> Result<Outcome> {
     check(&mut project.command("apt-get", &["update", "-qq"]))?;
     let arguments = ["install", "-y", "-qq", "--no-install-recommends", tool.debian];
     check(project.command("apt-get", &arguments).env("DEBIAN_FRONTEND", "noninteractive"))?;
+    Ok(Outcome::passed())
+}
+
+/// Consul is one program without dependencies. Needs no rights, but the package lists of an older Debian, which are kept
+/// apart from those of the system.
+fn install_consul(project: &Project) -> Result<Outcome> {
+    let place = project.path(UNPACKED);
+    if has_program("consul") || place.join("consul").is_file() || std::env::var_os("CONSUL_BIN").is_some() {
+        return Ok(Outcome::Passed("already there".into()));
+    }
+    let missing = |why: &str| {
+        let install = format!("set CONSUL_BIN to a consul of 1.8 or newer, or put it into {UNPACKED}");
+        Ok(Outcome::Skipped { why: why.into(), install })
+    };
+    if !has_program("apt-get") || !has_program("dpkg") {
+        return missing("consul is not installed, and this is no Debian");
+    }
+    let arguments =
+        ["indextargets", "--format", "$(SITE)", "Created-By: Packages", "Origin: Debian", "Component: main"];
+    let sites = stdout(&mut project.command("apt-get", &arguments))?;
+    let Some(site) = sites.lines().find(|site| !site.contains("security")) else {
+        return missing("consul is not installed, and apt has no lists yet: run `apt-get update`");
+    };
+    let work = place.join("consul-package");
+    std::fs::create_dir_all(work.join("lists/partial"))?;
+    std::fs::create_dir_all(work.join("cache/archives/partial"))?;
+    let keys = "/usr/share/keyrings/debian-archive-keyring.gpg";
+    std::fs::write(work.join("sources.list"), format!("deb [signed-by={keys}] {site} {CONSUL_RELEASE} main\n"))?;
+    let here = work.display();
+    let options = [
+        format!("Dir::Etc::sourcelist={here}/sources.list"),
+        "Dir::Etc::sourceparts=-".to_owned(),
+        format!("Dir::State::lists={here}/lists"),
+        format!("Dir::Cache={here}/cache"),
+        // The user that apt would download as may not write here.
+        "APT::Sandbox::User=root".to_owned(),
+    ];
+    for verb in [&["update", "-qq"][..], &["download", "-qq", "consul"]] {
+        let mut command = project.command("apt-get", &[]);
+        command.args(options.iter().flat_map(|option| ["-o", option])).args(verb).current_dir(&work);
+        check(&mut command)?;
+    }
+    let packages = std::fs::read_dir(&work)?.flatten().map(|entry| entry.path());
+    let package = packages.into_iter().find(|path| path.extension().is_some_and(|extension| extension == "deb"));
+    let package = package.context("apt-get downloaded no package")?;
+    check(project.command("dpkg", &["-x"]).arg(package).arg(work.join("root")))?;
+    std::fs::rename(work.join("root/usr/bin/consul"), place.join("consul"))?;
+    std::fs::remove_dir_all(&work)?;
     Ok(Outcome::passed())
 }
 

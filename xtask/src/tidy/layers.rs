@@ -168,7 +168,8 @@ fn refused(table: &[Layer], layer: &Layer, kind: DependencyKind, dependency: &st
                 return Some(format!("dev-dependency `{dependency}` itself depends on `{}`", layer.name));
             }
             let known = layer.normal.contains(&dependency) || layer.build.contains(&dependency);
-            known || FOR_TESTS.contains(&dependency)
+            // On itself: tests of a crate that want one of its features.
+            known || dependency == layer.name || FOR_TESTS.contains(&dependency)
         }
     };
     if allowed {

@@ -311,11 +311,13 @@ impl Engine {
     }
 
     fn rejoin(&mut self, now: Time, memory: Memory) -> Result<Session, ControlError> {
-        check_info(&memory.info)?;
+        memory.info.check()?;
         match (self.leases.get(&memory.uid), &mut self.recovery) {
             (Some(lease), _) if lease.start == memory.info.start => self.reattach(now, memory.uid),
             // A clock that went back gave the number to somebody else.
-            (Some(_), _) => Err(ControlError::Lost { uid: memory.uid, certificate: Some(unknown(memory.uid)) }),
+            (Some(_), _) => {
+                Err(ControlError::Lost { uid: memory.uid, certificate: Some(DeathCert::of_unknown(memory.uid)) })
+            }
             (None, Some(recovery)) if !self.certificates.contains_key(&memory.uid.incarnation) => {
                 recovery.remember(memory);
                 Err(recovering())

@@ -4,7 +4,8 @@ use std::future::Future;
 use std::time::{Duration, Instant};
 
 use bbq_rt::control::{
-    Attendance, ControlError, Guard, Load, Membership, NodeInfo, Op, Roles, Session, Standing, TxnOutcome, WatchEvent, key,
+    Attendance, ControlError, Guard, Load, Membership, NodeInfo, Op, Roles, Session, Standing, TxnOutcome, WatchEvent,
+    key,
 };
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -155,11 +156,14 @@ async fn a_watch_ends_with_a_gap_when_its_engine_dies_and_a_view_recovers(kind: 
 async fn who_keeps_its_lease_outlives_an_engine_that_was_away_for_longer(kind: Kind) {
     let mut server = Server::start(kind);
     let control = control(&server);
-    let attendance = Attendance::open(control.clone(), info("game-1"), Duration::from_secs(2)).await.expect("a session");
+    let attendance =
+        Attendance::open(control.clone(), info("game-1"), Duration::from_secs(2)).await.expect("a session");
     let uid = attendance.session().uid;
     let mut standing = attendance.standing();
     server.kill();
-    soon("doubt", standing.wait_for(|standing| matches!(standing, Standing::Doubtful { .. }))).await.expect("it attends");
+    soon("doubt", standing.wait_for(|standing| matches!(standing, Standing::Doubtful { .. })))
+        .await
+        .expect("it attends");
     server.run();
     let held = standing.wait_for(|standing| !matches!(standing, Standing::Doubtful { .. }));
     let held = soon("certainty", held).await.expect("it attends").clone();
@@ -232,7 +236,8 @@ async fn after_a_compaction_etcd_says_gap_and_goes_on() {
     let mut live = control.watch("x".into(), None).await.expect("a watch");
     assert!(matches!(live.next().await, Some(WatchEvent::Snapshot { .. })));
     let last = write(&control, "x", "2").await;
-    let answer = post(&server.address(), "/v3/kv/compaction", &format!(r#"{{"revision":"{last}","physical":true}}"#)).await;
+    let answer =
+        post(&server.address(), "/v3/kv/compaction", &format!(r#"{{"revision":"{last}","physical":true}}"#)).await;
     assert!(answer.contains("200 OK"), "{answer}");
     let mut late = control.watch("x".into(), Some(first - 1)).await.expect("a watch");
     assert_eq!(soon("the end", late.next()).await, Some(WatchEvent::Gap));
@@ -245,7 +250,8 @@ async fn after_a_compaction_etcd_says_gap_and_goes_on() {
 async fn an_etcd_lease_that_is_revoked_early_is_suspicion_and_the_node_attends_on() {
     let server = Server::start(Kind::Etcd);
     let control = control(&server);
-    let attendance = Attendance::open(control.clone(), info("game-1"), Duration::from_secs(2)).await.expect("a session");
+    let attendance =
+        Attendance::open(control.clone(), info("game-1"), Duration::from_secs(2)).await.expect("a session");
     let uid = attendance.session().uid;
     let session = || async { control.get(key::session(uid)).await.expect("an answer") };
     let lease = session().await.expect("a session").value;
