@@ -82,7 +82,8 @@ pub const CODES: &[Code] = &[
         "BBQ-0111",
         "A name that generated code needs for something else",
         "A service `Room` becomes `RoomEntity`, `RoomRef`, `RoomGlue` and `ROOM`, its methods become functions beside \
-         hooks such as `on_init`. Rename the message, service or method.",
+         hooks such as `on_init`. What is nested in a message `HttpInfo` lies in a module `http_info`, so that a `HTTPInfo` \
+         cannot stand beside it. Rename the message, service or method.",
     ),
     code(
         "BBQ-0112",

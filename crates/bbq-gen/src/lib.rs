@@ -22,6 +22,7 @@
 //! The same files give the same text, byte for byte. Nothing here runs another program, and nothing of gobbq is a
 //! dependency: proto in, text out. The guide is `docs/idl.md`.
 
+mod work;
 mod finding;
 mod error;
 mod syntax;

@@ -6,6 +6,7 @@ use protox::prost_reflect::{DescriptorPool, FileDescriptor};
 
 use crate::finding::{Finding, Location};
 use crate::syntax::{Rate, fnv1a_32};
+use crate::work;
 
 /// Full name of the message that means "nothing".
 pub(crate) const EMPTY: &str = "google.protobuf.Empty";
@@ -201,7 +202,7 @@ impl Schema {
     /// The message with this full name.
     #[must_use]
     pub fn message(&self, full_name: &str) -> Option<&Message> {
-        self.messages.iter().find(|message| message.full_name == full_name)
+        self.messages.iter().inspect(|_| work::step()).find(|message| message.full_name == full_name)
     }
 
     /// The files that code is generated from: all but Google's and those that only hold options.

@@ -23,7 +23,8 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::error::Error;
-use crate::schema::{Kind, Method, Schema, Service};
+use crate::schema::{Kind, Message, Method, Schema, Service};
+use crate::work;
 
 /// Name of the file, at the root of a project.
 pub const LOCK_FILE: &str = "gobbq.lock";
@@ -135,9 +136,11 @@ pub(crate) fn reachable(schema: &Schema) -> BTreeSet<String> {
     let states = schema.services.iter().filter_map(|service| service.state.as_ref());
     let mut open: Vec<String> = methods.flat_map(|method| [method.request.clone(), method.reply.clone()]).collect();
     open.extend(states.map(|state| state.message.clone()));
+    let messages: BTreeMap<&str, &Message> = schema.messages.iter().map(|one| (one.full_name.as_str(), one)).collect();
     let mut seen = BTreeSet::new();
     while let Some(name) = open.pop() {
-        if let Some(message) = schema.message(&name)
+        work::step();
+        if let Some(message) = messages.get(name.as_str())
             && !seen.contains(&name)
         {
             open.extend(message.fields.iter().filter_map(|field| field.refers_to.clone()));

@@ -29,3 +29,37 @@ pub(crate) fn refuse_errors(schema: &Schema) -> Result<(), Error> {
     let errors: Vec<Finding> = findings.into_iter().filter(|finding| finding.severity == Severity::Error).collect();
     if errors.is_empty() { Ok(()) } else { Err(Error::Proto(errors)) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::check;
+    use crate::work::steps_of;
+    use crate::{compile_texts, snapshot};
+
+    /// Steps of a check of so many methods, with and without a release to compare with.
+    fn steps(methods: u32) -> [u64; 2] {
+        let mut text = "syntax = \"proto3\";\npackage p;\n".to_owned();
+        for number in 0..methods {
+            text += &format!("message M{number} {{ int32 a = 1; }}\n");
+        }
+        text += "service S {\n";
+        for number in 0..methods {
+            text += &format!("  rpc Do{number}(M{number}) returns (M{number});\n");
+        }
+        let schema = compile_texts(&[("p.proto", &(text + "}"))]).expect("valid protobuf");
+        let mut release = None;
+        let written = steps_of(|| release = Some(snapshot(&schema, None)));
+        let fresh = steps_of(|| assert_eq!(check(&schema, None), []));
+        let compared = steps_of(|| assert_eq!(check(&schema, release.as_ref()), []));
+        assert!(written >= u64::from(methods) && fresh >= u64::from(methods), "{written} {fresh}");
+        [fresh, written + compared]
+    }
+
+    #[test]
+    fn ten_times_as_many_methods_are_ten_times_the_work() {
+        let (few, many) = (steps(500), steps(5_000));
+        for (few, many) in few.into_iter().zip(many) {
+            assert!(many <= few * 11, "{few} steps for 500 methods, {many} for 5,000");
+        }
+    }
+}

@@ -1,25 +1,29 @@
 //! A schema against what was released: does everything that is in the field still work?
 
+use std::collections::BTreeMap;
+
 use crate::finding::{Finding, Location};
 use crate::schema::{Enum, Field, Message, Method, Schema, Service};
 use crate::snapshot::{LOCK_FILE, ReleasedEnum, ReleasedMessage, ReleasedMethod, ReleasedService, Snapshot};
+use crate::work;
 
 pub(super) fn check_released(schema: &Schema, released: &Snapshot) -> Vec<Finding> {
     let mut findings = Vec::new();
+    let services: BTreeMap<&str, &Service> = schema.services.iter().map(|one| (one.full_name.as_str(), one)).collect();
     for (name, before) in &released.services {
-        match schema.services.iter().find(|service| service.full_name == *name) {
+        match services.get(name.as_str()) {
             Some(service) => findings.extend(compare_service(service, before)),
             None => findings.push(gone(name, before)),
         }
     }
     findings.extend(reused_ids(schema, released));
-    for (name, before) in &released.messages {
-        let now = schema.message(name);
-        findings.extend(now.into_iter().flat_map(|message| compare_message(message, before)));
+    for message in &schema.messages {
+        let before = released.messages.get(&message.full_name);
+        findings.extend(before.into_iter().flat_map(|before| compare_message(message, before)));
     }
-    for (name, before) in &released.enums {
-        let now = schema.enums.iter().find(|one| one.full_name == *name);
-        findings.extend(now.into_iter().flat_map(|one| compare_enum(one, before)));
+    for one in &schema.enums {
+        let before = released.enums.get(&one.full_name);
+        findings.extend(before.into_iter().flat_map(|before| compare_enum(one, before)));
     }
     findings
 }
@@ -44,18 +48,21 @@ fn compare_service(service: &Service, before: &ReleasedService) -> Vec<Finding> 
         let message = format!("the state of {name} was released as {stored}");
         findings.push(Finding::error("BBQ-0210", &service.at, message, format!("set `state: \"{stored}\"`")));
     }
+    let by_name: BTreeMap<&str, &Method> =
+        service.methods.iter().map(|method| (method.name.as_str(), method)).collect();
+    let by_id: BTreeMap<u32, &Method> = service.methods.iter().map(|method| (method.id, method)).collect();
     for (name, before) in &before.methods {
-        match service.methods.iter().find(|method| method.name == *name) {
+        work::step();
+        match by_name.get(name.as_str()) {
             Some(method) => findings.extend(compare_method(service, method, before)),
-            None => findings.push(gone_method(service, name, before)),
+            None => findings.push(gone_method(service, name, before, by_id.get(&before.id).copied())),
         }
     }
     findings
 }
 
-/// A method that kept its id and its messages under another name still works for those who call it.
-fn gone_method(service: &Service, name: &str, before: &ReleasedMethod) -> Finding {
-    let heir = service.methods.iter().find(|method| method.id == before.id);
+/// A method that kept its id and its messages under another name still works for those who call it; `heir` has the id.
+fn gone_method(service: &Service, name: &str, before: &ReleasedMethod, heir: Option<&Method>) -> Finding {
     if let Some(method) = heir.filter(|method| method.request == before.request && method.reply == before.reply) {
         let message = format!("{}/{name} is called {} now; its id is the same", service.full_name, method.name);
         return Finding::warning("BBQ-0201", &method.at, message, "write a new snapshot if that is meant");
@@ -87,20 +94,26 @@ fn compare_method(service: &Service, method: &Method, before: &ReleasedMethod) -
 
 fn reused_ids(schema: &Schema, released: &Snapshot) -> Vec<Finding> {
     let mut findings = Vec::new();
+    let mut owners: BTreeMap<u32, Vec<String>> = BTreeMap::new();
+    for (id, path) in released.ids() {
+        work::step();
+        owners.entry(id).or_default().push(path);
+    }
     for service in &schema.services {
+        let before = released.services.get(&service.full_name);
+        let before = before.into_iter().flat_map(|before| before.methods.values());
+        let before: BTreeMap<u32, &ReleasedMethod> = before.map(|method| (method.id, method)).collect();
         for method in &service.methods {
+            work::step();
             let path = format!("{}/{}", service.full_name, method.name);
-            let owner = released.ids().find(|(id, owner)| *id == method.id && *owner != path);
-            let Some((id, owner)) = owner else { continue };
+            let owner = owners.get(&method.id).into_iter().flatten().find(|owner| **owner != path);
+            let Some(owner) = owner else { continue };
             // A rename within the service is the business of `gone_method`.
-            let renamed = released.services.get(&service.full_name).is_some_and(|before| {
-                before
-                    .methods
-                    .values()
-                    .any(|before| before.id == id && before.request == method.request && before.reply == method.reply)
-            });
+            let renamed = before
+                .get(&method.id)
+                .is_some_and(|before| before.request == method.request && before.reply == method.reply);
             if !renamed {
-                let message = format!("{path} has the id {id}, which belonged to {owner}");
+                let message = format!("{path} has the id {}, which belonged to {owner}", method.id);
                 findings.push(Finding::error("BBQ-0205", &method.at, message, "choose an id that never was in use"));
             }
         }

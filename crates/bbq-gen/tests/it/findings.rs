@@ -275,3 +275,14 @@ fn a_file_without_options_has_services() {
     let code = rust(&schema, bbq_gen::RUNTIME).expect("no errors");
     syn::parse_file(&code).expect("code without a package is Rust too");
 }
+
+#[test]
+fn bbq_0111_messages_whose_names_differ_in_case_alone() {
+    assert_eq!(
+        findings("message HTTPInfo {}\nmessage HttpInfo {}\nmessage Other { message A {} message a {} }"),
+        [
+            "p.proto:9:9: error[BBQ-0111]: p.HttpInfo needs the module `http_info` in generated code, and the message HTTPInfo has it",
+            "p.proto:10:38: error[BBQ-0111]: p.Other.a needs the module `a` in generated code, and the message A has it",
+        ]
+    );
+}
