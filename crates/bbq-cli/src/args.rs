@@ -240,6 +240,15 @@ fn duration(text: &str) -> Result<Duration, String> {
     gobbq::options::duration(text).ok_or_else(|| "a duration is a number and a unit: 500ms, 10s, 5m".to_owned())
 }
 
+/// Whether a command line, however wrong it is, asks for JSON.
+pub(crate) fn wants_json(arguments: impl IntoIterator<Item = OsString>) -> bool {
+    let arguments: Vec<OsString> = arguments.into_iter().take_while(|argument| argument != "--").collect();
+    let whole = ["-ojson", "-o=json", "--output=json"];
+    let pair =
+        |pair: &[OsString]| matches!(pair, [name, value] if (name == "-o" || name == "--output") && value == "json");
+    arguments.iter().any(|argument| whole.iter().any(|whole| argument == whole)) || arguments.windows(2).any(pair)
+}
+
 /// What clap says about a bad command line, in our form. `None`: it is no error but help or version, to be printed.
 pub(crate) fn usage(error: &clap::Error) -> Option<Failure> {
     use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -285,6 +294,17 @@ mod tests {
     #[test]
     fn the_definition_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn json_is_wanted_by_command_lines_that_make_no_sense_too() {
+        let wants = |line: &str| wants_json(line.split_whitespace().map(OsString::from));
+        for line in ["bbq status -o json", "bbq chek --output json", "bbq call -ojson", "bbq x --output=json"] {
+            assert!(wants(line), "{line}");
+        }
+        for line in ["bbq status", "bbq status -o text", "bbq call Room json", "bbq with-parent -- x -o json"] {
+            assert!(!wants(line), "{line}");
+        }
     }
 
     #[test]

@@ -4,9 +4,10 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process_group};
 use serde::Deserialize;
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 
 use crate::codes::Code;
 use crate::failure::{Failure, Result};
@@ -31,18 +32,33 @@ pub(crate) async fn build(project: &Project, release: bool) -> Result<Built> {
     command.args(release.then_some("--release"));
     command.args(["--color", if Style::of_stderr().is_coloured() { "always" } else { "never" }]);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
-    let mut child = command.spawn().map_err(|why| {
+    // A group of its own, so that its compilers end with it.
+    command.process_group(0);
+    let mut group = Group(command.spawn().map_err(|why| {
         Failure::new(Code::PROGRAM, "cargo cannot be started").because(why).fix("install Rust: rustup.rs; bbq doctor")
-    })?;
-    let (messages, words) = (child.stdout.take(), child.stderr.take());
+    })?);
+    let (messages, words) = (group.0.stdout.take(), group.0.stderr.take());
     let (programs, ()) = tokio::join!(programs(messages), show(Source::Build, words));
-    let status = child.wait().await.map_err(|why| Failure::new(Code::PROGRAM, "cargo is gone").because(why))?;
+    let status = group.0.wait().await.map_err(|why| Failure::new(Code::PROGRAM, "cargo is gone").because(why))?;
     if !status.success() {
         let what = format!("{} does not build", project.name);
         return Err(Failure::new(Code::BUILD, what).fix("see the errors above"));
     }
     let program = choose(programs, project)?;
     Ok(Built { took: start.elapsed(), ..program })
+}
+
+/// A child and its children, which end when this is dropped.
+struct Group(Child);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        // Without an id it has been waited for, and the number may be somebody else's.
+        if let Some(leader) = self.0.id().and_then(|id| Pid::from_raw(i32::try_from(id).unwrap_or(0))) {
+            // They may have ended by now.
+            let _ = kill_process_group(leader, Signal::KILL);
+        }
+    }
 }
 
 /// Prints the lines of a child with a prefix.

@@ -9,6 +9,7 @@ use gobbq::Options;
 use gobbq::Pages;
 use gobbq::node::{Node, Parts};
 use serde_json::{Value, json};
+use tracing_subscriber::filter::LevelFilter;
 
 use crate::args::Demo;
 use crate::center::block_on;
@@ -32,7 +33,7 @@ pub(crate) fn parts() -> Parts {
 }
 
 pub(crate) fn run(args: &Demo) -> Result<()> {
-    logs::start("error");
+    logs::start(LevelFilter::ERROR);
     block_on(async {
         let mut end = End::after(args.life.run_for)?;
         let cluster = Cluster::start(args).await?;
@@ -46,14 +47,17 @@ async fn live(args: &Demo, cluster: &Cluster, end: &mut End) -> Result<()> {
     let gate = cluster.gate.clone();
     let bots = bots(&gate, args.bots);
     announce(args, cluster)?;
-    end.wait().await;
+    let ended = tokio::select! {
+        () = end.wait() => Ok(()),
+        failure = node::first_over(&cluster.nodes) => Err(failure),
+    };
     bots.into_iter().for_each(|bot| bot.abort());
-    Ok(())
+    ended
 }
 
 /// The nodes, in the order in which they were started.
 struct Cluster {
-    nodes: Vec<Node>,
+    nodes: Vec<(&'static str, Node)>,
     center: String,
     gate: String,
 }
@@ -63,7 +67,7 @@ impl Cluster {
         let center = node::start(&options("center", "center", args, None), Parts::default()).await?;
         let at = |node: &Node, role: &str| node::addresses(node)[role].as_str().unwrap_or_default().to_owned();
         let address = at(&center, "center");
-        let mut nodes = vec![center];
+        let mut nodes = vec![("center", center)];
         let gate = Parts { pages: Pages::new(page), ..Parts::default() };
         let others = [
             ("proxy", "proxy", Parts::default()),
@@ -73,20 +77,20 @@ impl Cluster {
         ];
         for (name, role, parts) in others {
             match node::start(&options(name, role, args, Some(&address)), parts).await {
-                Ok(node) => nodes.push(node),
+                Ok(node) => nodes.push((name, node)),
                 Err(failure) => {
                     let _ = Self { nodes, center: address, gate: String::new() }.stop().await;
                     return Err(failure);
                 }
             }
         }
-        let gate = nodes.last().map(|gate| at(gate, "gate")).unwrap_or_default();
+        let gate = nodes.last().map(|(_, gate)| at(gate, "gate")).unwrap_or_default();
         Ok(Self { nodes, center: address, gate })
     }
 
     async fn stop(self) -> Result<()> {
         let mut saved = Ok(());
-        for node in self.nodes.into_iter().rev() {
+        for (_, node) in self.nodes.into_iter().rev() {
             saved = saved.and(node::stop(node).await);
         }
         saved

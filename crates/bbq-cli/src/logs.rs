@@ -4,10 +4,12 @@ use std::fmt;
 use std::time::Instant;
 
 use tracing::{Event, Level, Subscriber};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::print::{self, Colour, Style};
 
@@ -73,12 +75,15 @@ pub(crate) fn line(source: Source, text: impl fmt::Display) {
 }
 
 /// From now on what this process logs goes to stderr, as `RUST_LOG` says. A second call does nothing.
-pub(crate) fn start(default: &str) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
+pub(crate) fn start(default: LevelFilter) {
+    let (filter, problem) = gobbq::logs::filter(default);
     let style = Style::of_stderr();
     let format = ByRole { style, start: Instant::now() };
-    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    drop(logs.with_ansi(style.is_coloured()).event_format(format).try_init());
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(style.is_coloured());
+    let first = tracing_subscriber::registry().with(filter).with(lines.event_format(format)).try_init();
+    if let (Ok(()), Some(problem)) = (first, problem) {
+        line(Source::Bbq, problem);
+    }
 }
 
 struct ByRole {

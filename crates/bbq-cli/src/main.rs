@@ -48,7 +48,7 @@ fn main() -> ExitCode {
     match command_line().and_then(|cli| cli.map_or(Ok(ExitCode::SUCCESS), |cli| run(&cli.command))) {
         Ok(code) => code,
         Err(failure) => {
-            print::failure(&failure);
+            print::failure(&failure, args::wants_json(std::env::args_os()));
             ExitCode::from(failure.exit_code())
         }
     }

@@ -1,7 +1,9 @@
 //! Nodes in this process.
 
+use std::future::poll_fn;
 use std::path::Path;
 use std::sync::Arc;
+use std::task::Poll;
 
 use bbq_core::mesh::Roles;
 use gobbq::Options;
@@ -22,9 +24,10 @@ pub(crate) async fn start(options: &Options, parts: Parts) -> Result<Node> {
 }
 
 /// Waits until a node cannot go on.
-pub(crate) async fn over(node: &Node) -> Failure {
+pub(crate) async fn over(name: &str, node: &Node) -> Failure {
     let why = node.failed().await;
-    Failure::new(Code::NODE_OVER, why.what()).fix(why.fix())
+    let who = if name.is_empty() { String::new() } else { format!("{name}: ") };
+    Failure::new(Code::NODE_OVER, format!("{who}{}", why.what())).fix(why.fix())
 }
 
 /// Stops a node in good order.
@@ -32,14 +35,19 @@ pub(crate) async fn stop(node: Node) -> Result<()> {
     node.shutdown().await.map_err(|why| Failure::new(Code::UNSAVED, why.what()).fix(why.fix()))
 }
 
-/// Writes JSON for whoever waits until everything listens. It appears all at once.
+/// Waits until one of several nodes cannot go on.
+pub(crate) async fn first_over(nodes: &[(&str, Node)]) -> Failure {
+    let mut open: Vec<_> = nodes.iter().map(|(name, node)| Box::pin(over(name, node))).collect();
+    poll_fn(|context| {
+        let ended = open.iter_mut().map(|one| one.as_mut().poll(context)).find(Poll::is_ready);
+        ended.unwrap_or(Poll::Pending)
+    })
+    .await
+}
+
+/// Writes JSON for whoever waits until everything listens.
 pub(crate) fn write_ready_file(path: &Path, value: &serde_json::Value) -> Result<()> {
-    let mut scratch = path.as_os_str().to_owned();
-    scratch.push(".tmp");
-    let text = format!("{value:#}\n");
-    std::fs::write(&scratch, text)
-        .and_then(|()| std::fs::rename(&scratch, path))
-        .map_err(|why| Failure::write(path, &why))
+    gobbq::node::write_ready_file(path, &format!("{value:#}\n")).map_err(|why| Failure::write(path, &why))
 }
 
 /// Where a node listens, by role.
@@ -65,5 +73,20 @@ mod tests {
         std::fs::remove_file(&path).expect("gone");
         let failure = write_ready_file(Path::new("/no/such/directory/x"), &serde_json::Value::Null);
         assert_eq!(failure.expect_err("no directory").code, Code::WRITE);
+    }
+
+    #[test]
+    fn a_ready_file_that_is_a_pipe_stays_one() {
+        let path = std::env::temp_dir().join(format!("bbq-ready-{}.pipe", std::process::id()));
+        let made = std::process::Command::new("mkfifo").arg(&path).status().expect("mkfifo");
+        assert!(made.success());
+        let reader = std::thread::spawn({
+            let path = path.clone();
+            move || std::fs::read_to_string(path).expect("text")
+        });
+        write_ready_file(&path, &serde_json::json!({ "pid": 1 })).expect("written");
+        assert_eq!(reader.join().expect("read"), "{\n  \"pid\": 1\n}\n");
+        assert!(!std::fs::metadata(&path).expect("there").is_file());
+        std::fs::remove_file(&path).expect("gone");
     }
 }

@@ -89,10 +89,15 @@ pub(crate) fn note(text: impl fmt::Display) {
     drop(write(&mut io::stderr().lock(), &format!("{text}\n")));
 }
 
-/// A failure to stderr.
-pub(crate) fn failure(failure: &Failure) {
+/// A failure to stderr: text for people, or an object for programs.
+pub(crate) fn failure(failure: &Failure, as_json: bool) {
     if failure.quiet {
         return;
+    }
+    if as_json {
+        let Failure { code, what, cause, fix, .. } = failure;
+        let value = serde_json::json!({ "code": code.number, "error": what, "cause": cause, "fix": fix });
+        return note(format_args!("{value:#}"));
     }
     let style = Style::of_stderr();
     let text = failure.to_string();

@@ -6,6 +6,7 @@ use std::process::Command;
 use bbq_core::mesh::Roles;
 use gobbq::Options;
 use gobbq::node::Parts;
+use tracing_subscriber::filter::LevelFilter;
 
 use crate::args::{BuiltIn, Run};
 use crate::cargo::build;
@@ -21,7 +22,7 @@ use crate::signals::End;
 pub(crate) fn run(args: &Run) -> Result<()> {
     // Wrong settings are found before anything is built.
     let options = args.settings.options(&args.roles)?;
-    logs::start("info");
+    logs::start(LevelFilter::INFO);
     match args.app {
         Some(BuiltIn::Demo) => block_on(here(&options, demo::parts())),
         None if options.roles.contains(Roles::GAME) => project(args),
@@ -38,7 +39,7 @@ async fn here(options: &Options, parts: Parts) -> Result<()> {
     }
     let ended = tokio::select! {
         () = end.wait() => Ok(()),
-        failure = node::over(&node) => Err(failure),
+        failure = node::over(&options.name, &node) => Err(failure),
     };
     let saved = node::stop(node).await;
     ended.and(saved)
@@ -50,7 +51,14 @@ fn project(args: &Run) -> Result<()> {
         fix: "cd into a project, or run the built-in games: bbq run game --app demo".to_owned(),
         ..failure
     })?;
-    let built = block_on(build(&project, args.release))?;
+    let built = block_on(async {
+        let mut end = End::after(None)?;
+        tokio::select! {
+            built = build(&project, args.release) => built.map(Some),
+            () = end.wait() => Ok(None),
+        }
+    });
+    let Some(built) = built? else { return Ok(()) };
     logs::line(Source::Build, format_args!("built in {:.1} s", built.took.as_secs_f64()));
     let why = Command::new(&built.program).arg(format!("--role={}", args.roles)).args(&args.settings.0).exec();
     let what = format!("{} cannot be started", built.program.display());

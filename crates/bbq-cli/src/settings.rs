@@ -58,6 +58,7 @@ impl Settings {
 /// The parser's complaint as a failure.
 pub(crate) fn bad_setting(bad: BadOption) -> Failure {
     let fix = match bad.name.as_str() {
+        "--role" => "name roles: bbq run center, bbq run game,gate".to_owned(),
         "--center" => "pass --center HOST:PORT (or BBQ_CENTER), or add the role: bbq run center,...".to_owned(),
         _ => "bbq help run".to_owned(),
     };

@@ -30,6 +30,10 @@ struct Node {
     weight: u32,
     /// How much of its capacity is in use, in percent.
     load_percent: f64,
+    /// Entities that live on it.
+    entities: u64,
+    /// Sessions of its gate, those without a connection included.
+    sessions: u64,
     labels: std::collections::BTreeMap<String, String>,
     services: Vec<String>,
 }
@@ -99,17 +103,23 @@ fn of(node: &NodeRecord) -> Node {
         address: node.info.address.clone(),
         weight: node.load.weight,
         load_percent: f64::from(node.load.permille) / 10.0,
+        entities: node.load.entities,
+        sessions: node.load.sessions,
         labels: node.info.labels.clone(),
         services: node.info.services.iter().map(|service| service.name.clone()).collect(),
     }
 }
 
 fn text(report: &Report, style: Style) -> String {
-    let mut rows = vec![["NODE", "UID", "ROLES", "MESH", "LOAD"].map(str::to_owned).to_vec()];
+    let mut rows = vec![["NODE", "UID", "ROLES", "MESH", "LOAD", "ENTITIES", "SESSIONS"].map(str::to_owned).to_vec()];
     for node in &report.nodes {
         let load = if node.weight == 0 { "draining".to_owned() } else { format!("{:.1} %", node.load_percent) };
         let address = if node.address.is_empty() { "-".to_owned() } else { node.address.clone() };
-        rows.push(vec![node.name.clone(), node.uid.clone(), node.roles.join(","), address, load]);
+        let of_role = |role: &str, count: u64| {
+            if node.roles.iter().any(|own| own == role) { count.to_string() } else { "-".to_owned() }
+        };
+        let (entities, sessions) = (of_role("game", node.entities), of_role("gate", node.sessions));
+        rows.push(vec![node.name.clone(), node.uid.clone(), node.roles.join(","), address, load, entities, sessions]);
     }
     let nodes = print::table(&rows);
     let mut rows = vec![["SERVES", "KIND", "CLIENTS", "NODES"].map(str::to_owned).to_vec()];
@@ -136,7 +146,7 @@ fn text(report: &Report, style: Style) -> String {
 mod tests {
     use std::sync::Arc;
 
-    use bbq_core::control::{NodeInfo, Roles, ServiceRecord};
+    use bbq_core::control::{Load, NodeInfo, Roles, ServiceRecord};
     use bbq_wire::NodeUid;
 
     use super::*;
@@ -157,7 +167,8 @@ mod tests {
             services: vec![room],
             ..NodeInfo::default()
         };
-        NodeRecord { uid, info, ..NodeRecord::default() }
+        let load = Load { entities: 17, sessions: 5, ..Load::default() };
+        NodeRecord { uid, info, load, ..NodeRecord::default() }
     }
 
     #[test]
@@ -167,9 +178,11 @@ mod tests {
         let report = report("here:1", &view);
         assert_eq!(report.nodes.len(), 2);
         assert_eq!(report.nodes[0].roles, ["game"]);
+        assert_eq!((report.nodes[0].entities, report.nodes[0].sessions), (17, 5));
         assert_eq!((report.services[0].nodes, report.services[0].versions), (2, 2));
         let text = text(&report, Style::PLAIN);
         assert!(text.contains("game-2"), "{text}");
+        assert!(text.contains("  0.0 %  17        -"), "it has no gate: {text}");
         assert!(text.contains("chat.Room  entity  yes      2 (2 versions)"), "{text}");
         assert!(text.contains("0 % of the entity directory"), "{text}");
     }

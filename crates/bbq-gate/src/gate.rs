@@ -116,9 +116,13 @@ impl Gate {
 
     /// What it has done and holds; nothing when it has stopped.
     pub async fn stats(&self) -> Stats {
-        let (answer, stats) = oneshot::channel();
-        let _ = self.control.send(Control::Stats(answer)).await;
-        stats.await.unwrap_or_default()
+        self.counters().stats().await.unwrap_or_default()
+    }
+
+    /// The same for others, who do not keep the gate alive.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        Counters(self.control.downgrade())
     }
 
     /// Sends the clients away and returns when they are gone: those that do not go within `grace` are cut off.
@@ -134,6 +138,19 @@ impl Gate {
     /// Drains and stops.
     pub async fn shutdown(self, grace: Duration) {
         self.drain(grace).await;
+    }
+}
+
+/// Reads the counters of a gate.
+#[derive(Clone, Debug)]
+pub struct Counters(mpsc::WeakSender<Control>);
+
+impl Counters {
+    /// What the gate has done and holds; `None` when it has stopped.
+    pub async fn stats(&self) -> Option<Stats> {
+        let (answer, stats) = oneshot::channel();
+        self.0.upgrade()?.send(Control::Stats(answer)).await.ok()?;
+        stats.await.ok()
     }
 }
 

@@ -4,9 +4,18 @@ use bbq_core::gate::{AuthRequest, Verified};
 use bbq_wire::{Code, Error, Result};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
 use serde::Deserialize;
+use tokio_rustls::rustls::pki_types::SubjectPublicKeyInfoDer;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
 
 /// How far the clocks of issuer and gate may differ, in seconds.
 const LEEWAY_SECONDS: u64 = 10;
+
+/// What precedes the key in a `SubjectPublicKeyInfo` (RFC 5280). DER has one encoding of an algorithm, so comparing
+/// bytes is parsing. P-256 (RFC 5480), where an uncompressed point of 65 bytes follows:
+const P256: &[u8] =
+    b"\x30\x59\x30\x13\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07\x03\x42\x00";
+/// Ed25519 (RFC 8410), where 32 bytes follow.
+const ED25519: &[u8] = b"\x30\x2a\x30\x05\x06\x03\x2b\x65\x70\x03\x21\x00";
 
 /// A key that signs tokens. Each key is good for one algorithm only, whatever a token claims.
 #[derive(Clone)]
@@ -21,7 +30,7 @@ pub struct JwtKey {
 /// A key cannot be read.
 #[derive(Debug, thiserror::Error)]
 #[error("not a usable key: {0}")]
-pub struct JwtError(#[from] jsonwebtoken::errors::Error);
+pub struct JwtError(String);
 
 #[derive(Deserialize)]
 struct Claims {
@@ -40,7 +49,8 @@ impl JwtKey {
     /// # Errors
     /// It is no such key.
     pub fn es256(public_pem: &[u8]) -> Result<Self, JwtError> {
-        Ok(Self::new(Algorithm::ES256, DecodingKey::from_ec_pem(public_pem)?))
+        let point = public_key(public_pem, P256, 65)?;
+        Ok(Self::new(Algorithm::ES256, DecodingKey::from_ec_der(&point)))
     }
 
     /// Ed25519; the public key as PEM.
@@ -48,7 +58,8 @@ impl JwtKey {
     /// # Errors
     /// It is no such key.
     pub fn eddsa(public_pem: &[u8]) -> Result<Self, JwtError> {
-        Ok(Self::new(Algorithm::EdDSA, DecodingKey::from_ed_pem(public_pem)?))
+        let key = public_key(public_pem, ED25519, 32)?;
+        Ok(Self::new(Algorithm::EdDSA, DecodingKey::from_ed_der(&key)))
     }
 
     /// Only for tokens whose header says this `kid`.
@@ -100,6 +111,15 @@ impl JwtKey {
 impl std::fmt::Debug for JwtKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("JwtKey").field("id", &self.id).field("algorithm", &self.algorithm).finish_non_exhaustive()
+    }
+}
+
+/// The bytes of a public key (`-----BEGIN PUBLIC KEY-----`) of the kind that `head` says.
+fn public_key(pem: &[u8], head: &[u8], length: usize) -> Result<Vec<u8>, JwtError> {
+    let whole = SubjectPublicKeyInfoDer::from_pem_slice(pem).map_err(|why| JwtError(why.to_string()))?;
+    match whole.strip_prefix(head) {
+        Some(key) if key.len() == length => Ok(key.to_vec()),
+        _ => Err(JwtError("it is a public key of another kind".to_owned())),
     }
 }
 

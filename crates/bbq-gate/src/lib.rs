@@ -28,6 +28,6 @@ pub use bbq_core::compat::{Names, entity_id};
 pub use bbq_core::gate::{AuthRequest, DuplicateLogin, Limits, MethodTable, Stats, Verified};
 pub use compat::{Compat, CompatConfig};
 pub use config::{GateConfig, Pages, StartError, TlsConfig};
-pub use gate::{Ends, Gate};
+pub use gate::{Counters, Ends, Gate};
 pub use jwt::{JwtError, JwtKey};
 pub use verifier::Verifier;

@@ -2,14 +2,19 @@
 
 use std::sync::Arc;
 
+use bbq_core::gate::{DuplicateLogin, Limits as GateLimits};
+use bbq_core::mesh::{Candidate, Limits as MeshLimits, Spread};
 use bbq_core::world::Definition;
 use bbq_gate::{Pages, Verifier};
+use bbq_wire::gate::GateConfig as SessionLimits;
+use bbq_wire::{EntityId, NodeUid};
 use bytes::Bytes;
-use tracing_subscriber::EnvFilter;
 
 use crate::failure::{Failure, Result};
+use crate::logs;
 use crate::node::{Node, Parts};
 use crate::options::{Options, SETTINGS};
+use crate::tuning::WorldLimits;
 
 /// Types to serve, and how the process is set up.
 #[derive(Debug)]
@@ -68,13 +73,81 @@ impl App {
         self
     }
 
+    /// Limits of the gate as a whole: connections, sessions, groups. [`GateLimits::default`] has the defaults.
+    ///
+    /// ```
+    /// use gobbq::limits::GateLimits;
+    /// use gobbq::{App, Options};
+    ///
+    /// let limits = GateLimits { sessions: 5_000, ..GateLimits::default() };
+    /// let app = App::new(Options::default()).gate_limits(limits);
+    /// ```
+    /// [`App::run`] refuses values that make no sense and names them. The options `--max-connections`,
+    /// `--max-connections-per-address` and `--max-sessions` win.
+    #[must_use]
+    pub fn gate_limits(mut self, limits: GateLimits) -> Self {
+        self.parts.tuning.gate = limits;
+        self
+    }
+
+    /// What holds for each session: heartbeat, resume window, sizes of frames, calls at a time. The gate sets
+    /// `origin_ms` itself. The option `--resume-window` wins.
+    #[must_use]
+    pub fn session_limits(mut self, limits: SessionLimits) -> Self {
+        self.parts.tuning.session = limits;
+        self
+    }
+
+    /// What a second login of an account does [`DuplicateLogin::Replace`].
+    #[must_use]
+    pub fn duplicate_login(mut self, policy: DuplicateLogin) -> Self {
+        self.parts.tuning.duplicate_login = policy;
+        self
+    }
+
+    /// Limits of each world of the game role. The option `--max-entities` wins.
+    #[must_use]
+    pub fn world_limits(mut self, limits: WorldLimits) -> Self {
+        self.parts.tuning.world = limits;
+        self
+    }
+
+    /// Limits of what travels between nodes: calls, queues, retries, pings.
+    #[must_use]
+    pub fn mesh_limits(mut self, limits: MeshLimits) -> Self {
+        self.parts.tuning.mesh = limits;
+        self
+    }
+
+    /// How calls of this process are spread over the instances of a service [`Spread::RoundRobin`].
+    #[must_use]
+    pub fn spread(mut self, spread: Spread) -> Self {
+        self.parts.tuning.spread = spread;
+        self
+    }
+
+    /// Who chooses the node of a new entity, of those whose directory slots this process holds (proxies): the entity,
+    /// who asked, and the nodes that serve its type. `None`: gobbq chooses.
+    #[must_use]
+    pub fn placement(
+        mut self,
+        place: impl Fn(&EntityId, NodeUid, &[Candidate<'_>]) -> Option<NodeUid> + Send + Sync + 'static,
+    ) -> Self {
+        self.parts.tuning.placement = Some(Arc::new(place));
+        self
+    }
+
     /// Runs until ctrl-C, SIGTERM or the end of `--for`; then drains.
+    ///
+    /// Each world has a thread of its own. Sockets, gate and mesh run on the runtime that calls: one thread with
+    /// `#[tokio::main(flavor = "current_thread")]`, which is faster until TLS or thousands of messages per second fill a
+    /// core, and one per core with `#[tokio::main]` (`docs/benchmarks.md`, "A gate and bare sockets").
     ///
     /// # Errors
     /// Something could not start, or not everything could be saved at the end; the text says what and how to mend it.
     pub async fn run(self) -> Result<()> {
-        init_logs();
-        // Sockets and worlds run on threads of their own; the caller's runtime only waits.
+        logs::init();
+        // Worlds have threads of their own. Sockets, gate and mesh run on the caller's runtime: the documentation above says how many threads that is.
         let node = Node::start(&self.options, Arc::new(self.parts)).await?;
         if let Some(path) = &self.options.ready_file {
             node.addresses().write(path)?;
@@ -110,12 +183,6 @@ async fn terminated() {
         return;
     }
     std::future::pending().await
-}
-
-/// Logs to standard error, as `RUST_LOG` says (default: `info`). A second call does nothing.
-pub fn init_logs() {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).compact().try_init();
 }
 
 #[expect(clippy::print_stdout, reason = "help goes to standard output")]

@@ -1,6 +1,8 @@
 //! Why a process did not start: printed for people, with the way out.
 
+use std::borrow::Cow;
 use std::fmt;
+use std::io::{Error, ErrorKind};
 
 /// Result of what starts a process.
 pub type Result<T, E = Failure> = std::result::Result<T, E>;
@@ -9,25 +11,43 @@ pub type Result<T, E = Failure> = std::result::Result<T, E>;
 /// `fn main() -> gobbq::Result<()>` shows it as it is meant.
 pub struct Failure {
     what: String,
-    fix: &'static str,
+    fix: Cow<'static, str>,
 }
 
 impl Failure {
     /// A failure with the way out of it; empty = there is none to name.
-    pub fn new(what: impl fmt::Display, fix: &'static str) -> Self {
-        Self { what: what.to_string(), fix }
+    pub fn new(what: impl fmt::Display, fix: impl Into<Cow<'static, str>>) -> Self {
+        Self { what: what.to_string(), fix: fix.into() }
     }
 
     /// What to do about it.
     #[must_use]
-    pub fn fix(&self) -> &'static str {
-        self.fix
+    pub fn fix(&self) -> &str {
+        &self.fix
     }
 
     /// What went wrong.
     #[must_use]
     pub fn what(&self) -> &str {
         &self.what
+    }
+}
+
+/// What helps when nothing can listen on an address that `option` sets.
+pub(crate) fn listening(error: &Error, option: &str) -> String {
+    match error.kind() {
+        ErrorKind::AddrInUse => {
+            format!(
+                "stop the process that listens there (`ss -ltnp` shows it), or choose another address with {option}"
+            )
+        }
+        ErrorKind::AddrNotAvailable => {
+            format!("this machine has no such address: name one of its own with {option}; 0.0.0.0 is all of them")
+        }
+        ErrorKind::PermissionDenied => {
+            format!("ports below 1024 need a right of their own: choose a higher one with {option}")
+        }
+        _ => format!("choose another address with {option}"),
     }
 }
 

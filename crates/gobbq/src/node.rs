@@ -3,17 +3,21 @@
 //! Start order: center, control plane session, mesh, worlds, gate. Stop order is the reverse: the gate sends its
 //! clients away, worlds save and stop their entities, the node leaves the cluster.
 
+use std::fs;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bbq_center::{Center, CenterConfig};
+use bbq_center::{Center, CenterConfig, StartError as CenterError};
 use bbq_core::control::{ClusterView, ControlError, Load, NodeInfo, Roles};
-use bbq_core::gate::MethodTable;
+use bbq_core::gate::{Config as MachineConfig, MethodTable, Stats};
 use bbq_core::mesh::ToGate;
-use bbq_core::world::{Config as WorldConfig, Definition};
+use bbq_core::world::Definition;
 use bbq_game::{Game, GameConfig, Losses, Queues, StoreDriver};
-use bbq_gate::{Compat, CompatConfig, Ends, Gate, GateConfig, Pages, TlsConfig, Verifier};
+use bbq_gate::{
+    Compat, CompatConfig, Counters, Ends, Gate, GateConfig, Pages, StartError as GateError, TlsConfig, Verifier,
+};
 use bbq_rt::clock::Clock;
 use bbq_rt::control::{Attendance, CenterControl, ControlPlane, Membership, Standing};
 use bbq_rt::mesh::{Address, Inboxes, Listener, MeshConfig, MeshHandle, MeshNode, SIDECAR_LABEL, views};
@@ -24,11 +28,12 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use crate::busy::Busy;
-use crate::failure::{Failure, Result};
+use crate::failure::{Failure, Result, listening};
 use crate::identity;
 use crate::options::Options;
 use crate::original;
 use crate::registration;
+use crate::tuning::Tuning;
 
 /// Lease of a node.
 const LEASE: Duration = Duration::from_secs(3);
@@ -56,6 +61,8 @@ pub struct Parts {
     pub verifier: Option<Verifier>,
     /// Pages of the gate.
     pub pages: Pages,
+    /// Limits and policies.
+    pub tuning: Tuning,
 }
 
 /// Where a node listens.
@@ -84,21 +91,32 @@ impl Addresses {
         })
     }
 
-    /// Writes the addresses as JSON, all at once: who waits for the file never reads half of it.
+    /// Writes the addresses as JSON, for who waits until everything listens.
     ///
     /// # Errors
     /// The file cannot be written.
     pub fn write(&self, path: &Path) -> Result<()> {
-        let draft = path.with_extension("draft");
-        std::fs::write(&draft, format!("{}\n", self.to_json())).and_then(|()| std::fs::rename(&draft, path)).map_err(
-            |error| {
-                Failure::new(
-                    format!("cannot write {}: {error}", path.display()),
-                    "name a file in a directory that can be written with --ready-file",
-                )
-            },
-        )
+        write_ready_file(path, &format!("{}\n", self.to_json())).map_err(|error| {
+            Failure::new(
+                format!("cannot write {}: {error}", path.display()),
+                "name a file in a directory that can be written with --ready-file",
+            )
+        })
     }
+}
+
+/// Writes a file all at once: who waits for it never reads half of it. What is there and no ordinary file (a pipe,
+/// `/dev/stdout`) is written to, and stays what it is.
+///
+/// # Errors
+/// The file cannot be written.
+pub fn write_ready_file(path: &Path, text: &str) -> io::Result<()> {
+    if fs::metadata(path).is_ok_and(|there| !there.is_file()) {
+        return io::Write::write_all(&mut fs::OpenOptions::new().write(true).open(path)?, text.as_bytes());
+    }
+    let mut draft = path.as_os_str().to_owned();
+    draft.push(".draft");
+    fs::write(&draft, text).and_then(|()| fs::rename(&draft, path))
 }
 
 /// A running node. Dropping it is a crash; [`Node::shutdown`] loses nothing.
@@ -121,12 +139,18 @@ struct Member {
     mesh: MeshNode,
 }
 
-/// Tells the cluster how busy this process is, as long as it attends.
-async fn report_load(reports: watch::Sender<Load>) {
+/// Tells the cluster how busy this process is and what it holds, as long as it attends.
+async fn report_load(reports: watch::Sender<Load>, mesh: MeshHandle, gate: Option<Counters>) {
     let mut busy = Busy::new();
     while !reports.is_closed() {
         let permille = busy.permille();
-        reports.send_modify(|load| load.permille = permille);
+        let entities = mesh.stats().await.map_or(0, |stats| stats.hosted);
+        let gate = match &gate {
+            Some(counters) => counters.stats().await.unwrap_or_default(),
+            None => Stats::default(),
+        };
+        let sessions = gate.attached + gate.detached;
+        reports.send_modify(|load| *load = Load { weight: load.weight, permille, entities, sessions });
         tokio::time::sleep(LOAD_PERIOD).await;
     }
 }
@@ -140,13 +164,14 @@ impl Node {
     /// # Panics
     /// Outside of a tokio runtime.
     pub async fn start(options: &Options, parts: Arc<Parts>) -> Result<Self> {
+        let tuning = parts.tuning.with(options)?;
         let center = start_center(options).await?;
         let mut node =
             Self { addresses: Addresses::default(), gate: None, compat: None, game: None, member: None, center };
         node.addresses.center = node.center.as_ref().map(|center| center.local_addr().to_string());
         let outcome = match &node.center {
             Some(center) if options.roles == Roles::CENTER => check_cluster(&*center.control(), options).await,
-            _ => node.join(options, &parts).await,
+            _ => node.join(options, &parts, &tuning).await,
         };
         if let Err(failure) = outcome {
             // It has had no time to hold anything.
@@ -157,14 +182,14 @@ impl Node {
         Ok(node)
     }
 
-    async fn join(&mut self, options: &Options, parts: &Parts) -> Result<()> {
+    async fn join(&mut self, options: &Options, parts: &Parts, tuning: &Tuning) -> Result<()> {
         let (control, store) = self.ports(options)?;
         check_cluster(&*control, options).await?;
         let clock = Clock::start();
         let listeners = listeners(options).await?;
         let announced = announced(options, &listeners);
         let info = node_info(options, parts, announced.clone());
-        let attendance = attend(control.clone(), info).await?;
+        let attendance = attend(options, control.clone(), info).await?;
         let me = attendance.session().uid;
         let membership = Membership::of(control, me);
         attendance.remember(membership.views());
@@ -180,22 +205,27 @@ impl Node {
             roles: options.roles,
             worlds: inboxes.worlds.len() as u16,
             sidecar,
+            spread: tuning.spread,
             names: parts.definitions.iter().map(|one| (one.desc().type_id(), one.desc().name.to_owned())).collect(),
-            ..bbq_core::mesh::Config::default()
+            limits: tuning.mesh,
         };
         let uplink = options.sidecar.clone().filter(|_| sidecar).map(Address::Unix);
-        let config =
-            MeshConfig { machine, cluster: options.cluster.clone(), announced, uplink, ..MeshConfig::default() };
+        let (cluster, placement) = (options.cluster.clone(), tuning.placement());
+        let config = MeshConfig { machine, cluster, announced, uplink, placement, ..MeshConfig::default() };
         let mesh = MeshNode::start(config, listeners, inboxes, clock, views(membership.views()))?;
         self.addresses.mesh = mesh.local_addresses().iter().map(ToString::to_string).collect();
         if is_game {
-            let world =
-                WorldConfig { node: me, unix_offset: clock.unix_offset(), seed: seed(me), ..WorldConfig::default() };
-            let config = GameConfig { world, clock };
+            let config = GameConfig { world: tuning.world(me, clock.unix_offset(), seed(me)), clock };
             self.game = Some(Game::start(&config, &parts.definitions, queues, &driver(store), &mesh.handle())?);
         }
         if is_gate {
-            let gate = start_gate(options, parts, me, clock, &mesh.handle(), from_mesh, &membership).await?;
+            let ends = Ends {
+                clock,
+                to_mesh: mesh.handle().gate(GATE_QUEUE),
+                from_mesh,
+                methods: methods(membership.views()),
+            };
+            let gate = start_gate(options, parts, tuning.gate(me), ends).await?;
             self.addresses.gate = Some(gate.local_addr().to_string());
             self.compat = start_compat(options, &gate, &membership).await?;
             let compat = self.compat.as_ref();
@@ -211,7 +241,8 @@ impl Node {
                 "look at the logs of the center",
             ));
         }
-        let load = tokio::spawn(report_load(attendance.reports()));
+        let counters = self.gate.as_ref().map(Gate::counters);
+        let load = tokio::spawn(report_load(attendance.reports(), mesh.handle(), counters));
         self.member = Some(Member { load, attendance, membership, mesh });
         Ok(())
     }
@@ -293,7 +324,7 @@ impl Node {
         let mut losses = Losses::default();
         if let Some(member) = &self.member {
             member.load.abort();
-            member.attendance.report(Load { weight: 0, permille: 0 });
+            member.attendance.report(Load { weight: 0, ..Load::default() });
         }
         drop(self.compat.take());
         if let Some(gate) = self.gate.take() {
@@ -345,8 +376,13 @@ async fn start_center(options: &Options) -> Result<Option<Center>> {
         data: options.data.clone(),
         ..CenterConfig::default()
     };
-    let center = bbq_center::serve(config).await;
-    center.map(Some).map_err(|error| Failure::new(&error, error.fix()))
+    bbq_center::serve(config).await.map(Some).map_err(|error| {
+        let fix = match &error {
+            CenterError::Bind { cause, .. } => listening(cause, "--center-listen"),
+            other => other.fix().to_string(),
+        };
+        Failure::new(error, fix)
+    })
 }
 
 /// TCP for other hosts and, for a proxy with a sidecar path, a Unix socket for the processes of its own.
@@ -358,12 +394,8 @@ async fn listeners(options: &Options) -> Result<Vec<Listener>> {
     }
     let mut listeners = Vec::new();
     for address in addresses {
-        let failed = |error| {
-            Failure::new(
-                format!("cannot listen on {address}: {error}"),
-                "choose another address with --mesh-listen or --sidecar",
-            )
-        };
+        let option = if matches!(address, Address::Unix(_)) { "--sidecar" } else { "--mesh-listen" };
+        let failed = |error| Failure::new(format!("cannot listen on {address}: {error}"), listening(&error, option));
         listeners.push(Listener::bind(&address).await.map_err(failed)?);
     }
     Ok(listeners)
@@ -403,7 +435,7 @@ fn node_info(options: &Options, parts: &Parts, address: String) -> NodeInfo {
 
 /// Refuses to go on where another cluster lives.
 async fn check_cluster(control: &dyn ControlPlane, options: &Options) -> Result<()> {
-    let name = patiently(async || identity::cluster_name(control, &options.cluster).await).await?;
+    let name = patiently(options, async || identity::cluster_name(control, &options.cluster).await).await?;
     if name == options.cluster {
         return Ok(());
     }
@@ -411,23 +443,31 @@ async fn check_cluster(control: &dyn ControlPlane, options: &Options) -> Result<
     Err(Failure::new(what, "correct --cluster or --center; a center with --data keeps its name"))
 }
 
-async fn attend(control: Arc<dyn ControlPlane>, info: NodeInfo) -> Result<Attendance> {
-    patiently(async || Attendance::open(control.clone(), info.clone(), LEASE).await).await
+async fn attend(options: &Options, control: Arc<dyn ControlPlane>, info: NodeInfo) -> Result<Attendance> {
+    patiently(options, async || Attendance::open(control.clone(), info.clone(), LEASE).await).await
 }
 
 /// Tries again while the center cannot be reached, up to [`JOIN_LIMIT`].
-async fn patiently<T>(attempt: impl AsyncFn() -> Result<T, ControlError>) -> Result<T> {
-    let fix = "start the center first, or correct --center";
-    let late = |_| Failure::new("the center cannot be reached", fix);
+async fn patiently<T>(options: &Options, attempt: impl AsyncFn() -> Result<T, ControlError>) -> Result<T> {
+    let mut last = "no answer".to_owned();
     let done = tokio::time::timeout(JOIN_LIMIT, async {
         loop {
             match attempt().await {
-                Err(ControlError::Unreachable { .. }) => tokio::time::sleep(Duration::from_millis(100)).await,
+                Err(ControlError::Unreachable { why }) => last = why,
                 other => return other,
             }
+            tokio::time::sleep(Duration::from_millis(100)).await;
         }
     });
-    done.await.map_err(late)?.map_err(|error| Failure::new(error, fix))
+    let fix = "start the center there (bbq run center), or correct --center";
+    match done.await {
+        Ok(outcome) => outcome.map_err(|error| Failure::new(format!("the center refuses this node: {error}"), fix)),
+        Err(_) => {
+            let center = options.center.as_deref().unwrap_or("of this process");
+            let seconds = JOIN_LIMIT.as_secs();
+            Err(Failure::new(format!("the center {center} cannot be reached within {seconds} s: {last}"), fix))
+        }
+    }
 }
 
 /// The Store as worlds use it.
@@ -438,24 +478,25 @@ fn driver(store: Arc<dyn Store>) -> StoreDriver {
     })
 }
 
-async fn start_gate(
-    options: &Options,
-    parts: &Parts,
-    me: NodeUid,
-    clock: Clock,
-    mesh: &MeshHandle,
-    from_mesh: mpsc::Receiver<ToGate>,
-    membership: &Membership,
-) -> Result<Gate> {
+async fn start_gate(options: &Options, parts: &Parts, machine: MachineConfig, ends: Ends) -> Result<Gate> {
     let mut config = GateConfig::new(options.gate_listen);
-    config.machine.node = me;
+    config.machine = machine;
     config.pages = parts.pages.clone();
     config.tls = options.tls.clone().map(|(certificate, key)| TlsConfig { certificate, key });
-    let ends = Ends { clock, to_mesh: mesh.gate(GATE_QUEUE), from_mesh, methods: methods(membership.views()) };
+    config.only_tls = options.only_tls;
     let verifier = parts.verifier.clone().unwrap_or_else(Verifier::guest);
-    Gate::start(config, ends, verifier)
-        .await
-        .map_err(|error| Failure::new(error, "choose another address with --listen, or stop the process that holds it"))
+    Gate::start(config, ends, verifier).await.map_err(|error| {
+        let fix = match &error {
+            GateError::Listen { source, .. } => listening(source, "--listen"),
+            GateError::Pem { .. } => {
+                "--tls-cert takes a PEM file with the certificate and its chain, --tls-key one with the private key; \
+                 this user must be able to read both"
+                    .to_owned()
+            }
+            GateError::Tls(_) => "--tls-key must be the key of the first certificate in --tls-cert".to_owned(),
+        };
+        Failure::new(error, fix)
+    })
 }
 
 /// A listener for clients of the original, if the options ask for one.

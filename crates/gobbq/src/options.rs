@@ -37,10 +37,22 @@ pub struct Options {
     pub sidecar: Option<PathBuf>,
     /// PEM files of the gate's certificate chain and key.
     pub tls: Option<(PathBuf, PathBuf)>,
+    /// The gate refuses clients that do not speak TLS.
+    pub only_tls: bool,
     /// Where state is kept. `None`: in memory.
     pub data: Option<PathBuf>,
     /// Worlds of the game role; 0 = one for each core.
     pub worlds: u16,
+    /// Connections of the gate; `None`: what the program says.
+    pub max_connections: Option<usize>,
+    /// Connections of one client address; `None`: what the program says.
+    pub max_connections_per_address: Option<u32>,
+    /// Sessions of the gate; `None`: what the program says.
+    pub max_sessions: Option<usize>,
+    /// Entities of each world; `None`: what the program says.
+    pub max_entities: Option<u32>,
+    /// How long the gate keeps a session without a connection; `None`: what the program says.
+    pub resume_window: Option<Duration>,
     /// Written when everything listens: JSON with every address.
     pub ready_file: Option<PathBuf>,
     /// Ends by itself after this.
@@ -62,8 +74,14 @@ impl Default for Options {
             mesh_advertise: None,
             sidecar: None,
             tls: None,
+            only_tls: false,
             data: None,
             worlds: 0,
+            max_connections: None,
+            max_connections_per_address: None,
+            max_sessions: None,
+            max_entities: None,
+            resume_window: None,
             ready_file: None,
             run_for: None,
         }
@@ -112,8 +130,24 @@ pub const SETTINGS: &[(&str, &str, &str, &str)] = &[
     ("--sidecar", "BBQ_SIDECAR", "PATH", "Unix socket of the proxy to go through, or to offer"),
     ("--tls-cert", "BBQ_TLS_CERT", "PEM", "certificate chain of the gate; with --tls-key"),
     ("--tls-key", "BBQ_TLS_KEY", "PEM", "private key of the gate"),
+    ("--only-tls", "BBQ_ONLY_TLS", "yes|no", "whether clients without TLS are refused [no]"),
     ("--data", "BBQ_DATA", "DIR", "where state is kept; in memory without it"),
     ("--worlds", "BBQ_WORLDS", "N", "worlds of a game; 0 = one for each core [0]"),
+    ("--max-connections", "BBQ_MAX_CONNECTIONS", "N", "connections of the gate [100000]"),
+    (
+        "--max-connections-per-address",
+        "BBQ_MAX_CONNECTIONS_PER_ADDRESS",
+        "N",
+        "connections of one IPv4 address or IPv6 /64 [4096]",
+    ),
+    ("--max-sessions", "BBQ_MAX_SESSIONS", "N", "sessions of the gate, those without a connection included [200000]"),
+    ("--max-entities", "BBQ_MAX_ENTITIES", "N", "entities of each world of a game [4000000]"),
+    (
+        "--resume-window",
+        "BBQ_RESUME_WINDOW",
+        "DURATION",
+        "how long the gate keeps a session without a connection [60s]",
+    ),
     ("--ready-file", "BBQ_READY_FILE", "PATH", "written when everything listens: JSON with every address"),
     ("--for", "BBQ_FOR", "DURATION", "ends by itself after this (10s, 5m)"),
 ];
@@ -164,6 +198,9 @@ impl Options {
                 .parse::<SocketAddr>()
                 .map_err(|_| bad(name, &format!("`{value}` is not an address such as 127.0.0.1:4000")))
         };
+        let number = || value.parse::<u32>().map_err(|_| bad(name, &format!("`{value}` is not a number")));
+        let time =
+            || duration(value).ok_or_else(|| bad(name, &format!("`{value}` is not a duration such as 10s, 5m, 500ms")));
         match *option {
             "--role" => self.roles = roles(value).map_err(|why| bad(name, &why))?,
             "--cluster" => value.clone_into(&mut self.cluster),
@@ -178,18 +215,21 @@ impl Options {
             "--sidecar" => self.sidecar = Some(value.into()),
             "--tls-cert" => self.tls.get_or_insert_default().0 = value.into(),
             "--tls-key" => self.tls.get_or_insert_default().1 = value.into(),
+            "--only-tls" => {
+                self.only_tls = yes(value).ok_or_else(|| bad(name, &format!("`{value}` is not yes or no")))?
+            }
             "--data" => self.data = Some(value.into()),
             "--worlds" => {
                 self.worlds =
                     value.parse().map_err(|_| bad(name, &format!("`{value}` is not a number up to 65535")))?;
             }
             "--ready-file" => self.ready_file = Some(value.into()),
-            "--for" => {
-                self.run_for = Some(
-                    duration(value)
-                        .ok_or_else(|| bad(name, &format!("`{value}` is not a duration such as 10s, 5m, 500ms")))?,
-                )
-            }
+            "--max-connections" => self.max_connections = Some(number()? as usize),
+            "--max-connections-per-address" => self.max_connections_per_address = Some(number()?),
+            "--max-sessions" => self.max_sessions = Some(number()? as usize),
+            "--max-entities" => self.max_entities = Some(number()?),
+            "--resume-window" => self.resume_window = Some(time()?),
+            "--for" => self.run_for = Some(time()?),
             _ => return Err(bad(name, "no such option; --help lists them")),
         }
         Ok(())
@@ -203,6 +243,12 @@ impl Options {
             && (cert.as_os_str().is_empty() || key.as_os_str().is_empty())
         {
             return Err(bad("--tls-cert", "--tls-cert and --tls-key go together"));
+        }
+        if self.only_tls && self.tls.is_none() {
+            return Err(bad("--only-tls", "without --tls-cert and --tls-key nobody could connect"));
+        }
+        if let Some(center) = &self.center {
+            reachable(center).map_err(|why| bad("--center", &why))?;
         }
         if self.mesh_listen.ip().is_unspecified() && self.mesh_advertise.is_none() {
             return Err(bad(
@@ -242,6 +288,14 @@ impl Options {
             0 => std::thread::available_parallelism().map_or(1, |cores| u16::try_from(cores.get()).unwrap_or(1)),
             count => count,
         }
+    }
+}
+
+fn yes(text: &str) -> Option<bool> {
+    match text {
+        "yes" | "true" | "on" | "1" => Some(true),
+        "no" | "false" | "off" | "0" => Some(false),
+        _ => None,
     }
 }
 
@@ -333,8 +387,11 @@ mod tests {
                 "--role" => "center,gate",
                 "--center-listen" | "--listen" | "--mesh-listen" | "--compat-listen" | "--compat-kcp" => "127.0.0.1:1",
                 "--mesh-advertise" => "game-1.local:4200",
+                "--center" => "center:4100",
                 "--worlds" => "2",
-                "--for" => "10s",
+                "--only-tls" => "yes",
+                "--for" | "--resume-window" => "10s",
+                limit if limit.starts_with("--max-") => "3",
                 _ => "x",
             };
             let pair = |name| [(name, value), ("--tls-cert", "c"), ("--tls-key", "k")];
@@ -369,6 +426,12 @@ mod tests {
             (&["--mesh-advertise", ":7000"], "not HOST:PORT"),
             (&["--mesh-advertise", "a b:7000"], "not HOST:PORT"),
             (&["--mesh-advertise", "game:7000", "--role", "center"], "take no links"),
+            (&["--max-sessions", "many"], "`many` is not a number"),
+            (&["--only-tls", "yes"], "without --tls-cert"),
+            (&["--only-tls", "maybe"], "not yes or no"),
+            (&["--center", "10.0.0.1"], "`10.0.0.1` is not HOST:PORT"),
+            (&["--center", "http://10.0.0.1:4100"], "is not HOST:PORT"),
+            (&["--center", "0.0.0.0:4100"], "every address"),
         ] {
             let error = parse(arguments).expect_err("a mistake").to_string();
             assert!(error.contains(words), "{error}");

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use gobbq::Options;
 use gobbq::node::Parts;
 use serde_json::{Value, json};
+use tracing_subscriber::filter::LevelFilter;
 
 use crate::args::Dev;
 use crate::cargo::{Built, build};
@@ -34,13 +35,16 @@ const LOOK: Duration = Duration::from_millis(20);
 
 pub(crate) fn run(args: &Dev) -> Result<()> {
     let project = Project::here()?;
-    logs::start("info");
+    logs::start(LevelFilter::INFO);
     block_on(async {
         let mut end = End::after(args.life.run_for)?;
         let node = node::start(&options(args), Parts::default()).await?;
         let addresses = node::addresses(&node);
         let mut dev = Session::new(args, project, addresses)?;
-        let result = dev.run(&mut end).await;
+        let result = tokio::select! {
+            result = dev.run(&mut end) => result,
+            failure = node::over("the center, proxy and gate of bbq dev", &node) => Err(failure),
+        };
         let stopped = dev.stop().await;
         let saved = node::stop(node).await;
         result.and(stopped).and(saved)

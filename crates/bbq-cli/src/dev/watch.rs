@@ -26,7 +26,7 @@ const QUEUE: usize = 64;
 pub(crate) struct Changes {
     changes: mpsc::Receiver<PathBuf>,
     root: PathBuf,
-    _watcher: RecommendedWatcher,
+    watcher: RecommendedWatcher,
 }
 
 impl Changes {
@@ -49,10 +49,8 @@ impl Changes {
         .map_err(failed)?;
         // The root alone sees files that editors replace, and directories that are made later.
         watcher.watch(&root, RecursiveMode::NonRecursive).map_err(failed)?;
-        for directory in DIRECTORIES.map(|name| root.join(name)).iter().filter(|path| path.is_dir()) {
-            watcher.watch(directory, RecursiveMode::Recursive).map_err(failed)?;
-        }
-        Ok(Self { changes, root, _watcher: watcher })
+        watch_directories(&mut watcher, &root).map_err(failed)?;
+        Ok(Self { changes, root, watcher })
     }
 
     /// A file of the next change, as seen from the project. Nothing is lost when the future is dropped before
@@ -73,8 +71,17 @@ impl Changes {
                 },
             }
         }
+        // A directory that was removed and made again is another one.
+        if let Err(why) = watch_directories(&mut self.watcher, &self.root) {
+            tracing::warn!(%why, "changes of some files will not be seen");
+        }
         named.strip_prefix(&self.root).unwrap_or(&named).display().to_string()
     }
+}
+
+fn watch_directories(watcher: &mut RecommendedWatcher, root: &Path) -> notify::Result<()> {
+    let there = DIRECTORIES.map(|name| root.join(name)).into_iter().filter(|path| path.is_dir());
+    there.map(|path| watcher.watch(&path, RecursiveMode::Recursive)).collect()
 }
 
 fn matters(kind: &EventKind, path: &Path, root: &Path) -> bool {
@@ -136,6 +143,13 @@ mod tests {
         std::fs::rename(root.join("src/draft"), root.join("src/a.rs")).expect("renamed");
         let change = tokio::time::timeout(Duration::from_secs(10), changes.next()).await.expect("a change");
         assert_eq!(change, "src/a.rs", "and not the draft");
+        std::fs::remove_dir_all(root.join("src")).expect("gone");
+        tokio::time::timeout(Duration::from_secs(10), changes.next()).await.expect("a change");
+        std::fs::create_dir(root.join("src")).expect("a directory");
+        tokio::time::timeout(Duration::from_secs(10), changes.next()).await.expect("a change");
+        std::fs::write(root.join("src/b.rs"), "four").expect("a file");
+        let change = tokio::time::timeout(Duration::from_secs(10), changes.next()).await.expect("a change");
+        assert_eq!(change, "src/b.rs", "a new directory is watched like the old one");
         std::fs::remove_dir_all(&root).expect("gone");
     }
 }

@@ -302,7 +302,7 @@ impl Engine {
         let (shortest, longest) = self.config.ttl_bounds;
         let wish = if ttl_ms == 0 { self.config.ttl } else { Duration::from_millis(u64::from(ttl_ms)) };
         let ttl_ms = u32::try_from(wish.min(longest).max(shortest).as_millis()).unwrap_or(u32::MAX);
-        let load = Load { weight: info.weight, permille: 0 };
+        let load = Load { weight: info.weight, ..Load::default() };
         let record = NodeRecord { uid, info, ttl_ms, load };
         let revision = self.put(key::node(uid), record.encode(), Some(uid));
         let ttl = Duration::from_millis(u64::from(ttl_ms));

@@ -209,16 +209,21 @@ impl NodeInfo {
 
 /// What a node reports with every renewal.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Load {
     /// As [`NodeInfo::weight`]; 0 while the node drains.
     pub weight: u32,
     /// How much of its capacity is in use, in thousandths.
     pub permille: u32,
+    /// Entities that live on it.
+    pub entities: u64,
+    /// Sessions of its gate, those without a connection included.
+    pub sessions: u64,
 }
 
 impl Default for Load {
     fn default() -> Self {
-        Self { weight: 100, permille: 0 }
+        Self { weight: 100, permille: 0, entities: 0, sessions: 0 }
     }
 }
 

@@ -200,7 +200,7 @@ fn only_the_slots_of_a_proxy_that_came_or_went_move_and_their_epochs_grow() {
         }
     }
     // A draining proxy gives its slots away, and a restarted one gets back those it had.
-    bench.ask(Request::Renew { uid: uids[0], load: Load { weight: 0, permille: 0 } }).unwrap();
+    bench.ask(Request::Renew { uid: uids[0], load: Load { weight: 0, ..Load::default() } }).unwrap();
     assert!(bench.view().slots.iter().all(|(_, slot)| slot.owner != Some(uids[0])));
     let again = bench.open("b", Roles::PROXY);
     let last = bench.view().slots;
@@ -468,7 +468,7 @@ proptest! {
                 Step::Open(name) => all.push(bench.open(&format!("n{name}"), Roles::PROXY | Roles::GAME)),
                 Step::Renew(node, weight) => {
                     let Some(uid) = chosen(node) else { continue };
-                    let alive = bench.ask(Request::Renew { uid, load: Load { weight, permille: 1 } }).is_ok();
+                    let alive = bench.ask(Request::Renew { uid, load: Load { weight, permille: 1, ..Load::default() } }).is_ok();
                     prop_assert!(!alive || !dead.contains(&uid));
                 }
                 Step::Reattach(node) => {

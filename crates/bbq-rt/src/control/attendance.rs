@@ -42,7 +42,7 @@ impl Attendance {
         let (origin, info) = (Instant::now(), super::with_start(info));
         let weight = info.weight;
         let session = control.open(info.clone(), ttl).await?;
-        let (load, loads) = watch::channel(Load { weight, permille: 0 });
+        let (load, loads) = watch::channel(Load { weight, ..Load::default() });
         let (sender, standing) = watch::channel(Standing::Held { until: Time::ZERO + session.ttl() });
         let views = Views::default();
         let keeper = Keeper::new(info, session.clone(), Time::ZERO);
