@@ -134,6 +134,12 @@ impl Client {
         self.shared().sid()
     }
 
+    /// Most calls that the gate runs at a time for this client; more are answered `BUSY`. `None` before it has said so.
+    #[must_use]
+    pub fn max_calls(&self) -> Option<u32> {
+        self.shared().max_calls()
+    }
+
     /// The account that the gate found in the credential.
     #[must_use]
     pub fn account(&self) -> String {

@@ -201,6 +201,10 @@ impl Shared {
         self.lock().machine.sid()
     }
 
+    pub(crate) fn max_calls(&self) -> Option<u32> {
+        self.lock().machine.max_calls()
+    }
+
     pub(crate) fn is_online(&self) -> bool {
         self.lock().machine.is_online()
     }

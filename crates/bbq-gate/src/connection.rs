@@ -455,8 +455,7 @@ fn message_end(parts: &[Part]) -> usize {
 }
 
 fn violation(websocket::Violation(what): websocket::Violation) -> FrameError {
-    tracing::debug!(what, "a client breaks the WebSocket protocol");
-    FrameError::Incomplete
+    FrameError::WebSocket(what)
 }
 
 #[cfg(test)]

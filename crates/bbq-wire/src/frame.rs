@@ -41,6 +41,7 @@ pub(crate) mod kind {
     pub(crate) const GOAWAY: u8 = 12;
     pub(crate) const KICK: u8 = 13;
     pub(crate) const ERR: u8 = 15;
+    pub(crate) const BYE: u8 = 16;
 }
 
 pub(crate) mod flag {
@@ -96,6 +97,8 @@ pub enum Frame {
         /// For people.
         message: Box<str>,
     },
+    /// Client: the session is over; nobody comes back for it.
+    Bye,
     /// Gate: why the connection closes, or why a resume failed.
     Err(Error),
 }
@@ -138,6 +141,8 @@ pub struct Welcome {
     pub time_ms: u64,
     /// Name of the gate, for logs.
     pub server: String,
+    /// Most calls of the client that may run at a time; 0: an older gate did not say.
+    pub max_calls: u32,
 }
 
 /// Fields of AUTH.
@@ -246,6 +251,8 @@ pub enum FrameError {
     BadLength,
     /// Inside a WebSocket message, the last frame is incomplete.
     Incomplete,
+    /// The WebSocket protocol was broken below the frames; says how.
+    WebSocket(&'static str),
     /// No such kind.
     UnknownKind(u8),
     /// Flags that the kind does not have, or that exclude each other.
@@ -277,6 +284,7 @@ impl std::fmt::Display for FrameError {
             Self::TooLarge { len, limit } => write!(f, "frame of {len} bytes, limit {limit}"),
             Self::BadLength => f.write_str("bad frame length"),
             Self::Incomplete => f.write_str("a frame spans messages"),
+            Self::WebSocket(how) => write!(f, "WebSocket: {how}"),
             Self::UnknownKind(kind) => write!(f, "unknown frame kind {kind}"),
             Self::BadFlags(flags) => write!(f, "bad frame flags {flags:#04x}"),
             Self::Field(error) => error.fmt(f),
@@ -342,6 +350,7 @@ impl Frame {
             Self::Pong { .. } => kind::PONG,
             Self::GoAway(_) => kind::GOAWAY,
             Self::Kick { .. } => kind::KICK,
+            Self::Bye => kind::BYE,
             Self::Err(_) => kind::ERR,
         }
     }
@@ -385,6 +394,7 @@ impl Frame {
                 out.bytes(&resume.ticket);
                 out.varint(resume.seen);
             }
+            Self::Bye => {}
             Self::Ack { seen } => out.varint(*seen),
             Self::Ping { nonce } => out.varint(*nonce),
             Self::Pong { nonce, time_ms } => {
@@ -423,6 +433,7 @@ impl Welcome {
         out.varint(self.resume_ms.into());
         out.varint(self.time_ms);
         out.str(&self.server);
+        out.varint(self.max_calls.into());
     }
 
     fn read(reader: &mut Reader<'_>) -> Result<Self, ReadError> {
@@ -439,6 +450,7 @@ impl Welcome {
             resume_ms: reader.varint_u32()?,
             time_ms: reader.varint()?,
             server: reader.str()?.to_owned(),
+            max_calls: if reader.is_empty() { 0 } else { reader.varint_u32()? },
         })
     }
 }
@@ -543,7 +555,7 @@ fn allowed_flags(kind: u8) -> Option<u8> {
         kind::REQ => Some(note | flag::DEADLINE),
         kind::NOTIFY | kind::PUSH => Some(note),
         kind::RSP => Some(flag::ACK),
-        kind::HELLO..=kind::RESUME | kind::ACK..=kind::KICK | kind::ERR => Some(0),
+        kind::HELLO..=kind::RESUME | kind::ACK..=kind::KICK | kind::ERR | kind::BYE => Some(0),
         _ => None,
     }
 }
@@ -574,6 +586,7 @@ fn read_control(kind: u8, reader: &mut Reader<'_>) -> Result<Frame, ReadError> {
             reason: reader.varint_u32()?,
             address: reader.str()?.to_owned(),
         }),
+        kind::BYE => Frame::Bye,
         kind::KICK => Frame::Kick { reason: Code(reader.varint_u32()?), message: reader.str()?.into() },
         _ => Frame::Err(Error {
             code: Code(reader.varint_u32()?),

@@ -314,6 +314,7 @@ impl GateSession {
             resume_ms: millis(config.resume),
             time_ms: config.unix_ms(now),
             server: config.server.clone(),
+            max_calls: u32::try_from(config.max_calls).unwrap_or(u32::MAX),
         };
         self.control(&Frame::Welcome(Box::new(welcome)), out);
         if let Some(resume) = attach.resume {
@@ -337,6 +338,10 @@ impl GateSession {
         self.pinged = false;
         self.previous = None;
         let handled = match frame {
+            Frame::Bye => {
+                out.push(GateOutput::Close);
+                return self.end(Error::new(Code::CLIENT_GONE, "the client left"), out);
+            }
             Frame::Req(req) => self.on_req(now, config, req, out),
             Frame::Rsp(rsp) => self.on_rsp(rsp, out),
             Frame::Notify(note) => self.on_notify(note, out),

@@ -147,7 +147,6 @@ impl App {
     /// Something could not start, or not everything could be saved at the end; the text says what and how to mend it.
     pub async fn run(self) -> Result<()> {
         logs::init();
-        // Worlds have threads of their own. Sockets, gate and mesh run on the caller's runtime: the documentation above says how many threads that is.
         let node = Node::start(&self.options, Arc::new(self.parts)).await?;
         if let Some(path) = &self.options.ready_file {
             node.addresses().write(path)?;
@@ -196,5 +195,34 @@ fn print_help() {
 impl From<std::io::Error> for Failure {
     fn from(error: std::io::Error) -> Self {
         Self::new(error, "")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn builders_fill_what_the_node_reads() {
+        let app = App::new(Options::default())
+            .gate_limits(GateLimits { sessions: 7, ..GateLimits::default() })
+            .session_limits(SessionLimits { max_calls: 8, ..SessionLimits::default() })
+            .world_limits(WorldLimits { entities: 9, ..WorldLimits::default() })
+            .mesh_limits(MeshLimits { calls: 10, ..MeshLimits::default() })
+            .duplicate_login(DuplicateLogin::Allow)
+            .spread(Spread::LeastLoaded)
+            .placement(|_, _, _| None);
+        let tuning = app.parts.tuning;
+        assert_eq!((tuning.gate.sessions, tuning.session.max_calls), (7, 8));
+        assert_eq!((tuning.world.entities, tuning.mesh.calls), (9, 10));
+        assert_eq!((tuning.duplicate_login, tuning.spread), (DuplicateLogin::Allow, Spread::LeastLoaded));
+        assert!(tuning.placement.is_some());
+    }
+
+    #[tokio::test]
+    async fn values_that_make_no_sense_end_the_start() {
+        let app = App::new(Options::default()).gate_limits(GateLimits { sessions: 0, ..GateLimits::default() });
+        let failure = app.run().await.expect_err("refused").to_string();
+        assert!(failure.starts_with("gate_limits: `sessions` is 0"), "{failure}");
     }
 }

@@ -12,7 +12,6 @@ use std::time::Duration;
 use bbq_center::{Center, CenterConfig, StartError as CenterError};
 use bbq_core::control::{ClusterView, ControlError, Load, NodeInfo, Roles};
 use bbq_core::gate::{Config as MachineConfig, MethodTable, Stats};
-use bbq_core::mesh::ToGate;
 use bbq_core::world::Definition;
 use bbq_game::{Game, GameConfig, Losses, Queues, StoreDriver};
 use bbq_gate::{

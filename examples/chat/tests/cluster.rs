@@ -113,7 +113,7 @@ async fn people_come_talk_go_away_come_back_and_leave() {
         ann.client.ask(id(&DIRECTORY, "List"), Some("all".into()), &Nothing::default()).await.unwrap();
     assert!(rooms.rooms.iter().any(|room| room.room == "lobby" && room.members == 2), "{rooms:?}");
     bob.client.close();
-    ann.sees(Kind::KIND_AWAY, "bob").await;
+    ann.sees(Kind::KIND_LEFT, "bob").await;
     node.shutdown().await.expect("nothing is lost");
 }
 

@@ -147,6 +147,11 @@ export class Client implements Caller {
     return this.#session.welcome?.server ?? "";
   }
 
+  /** Most calls that the gate runs at a time for this client; more are answered BUSY. `undefined`: it did not say. */
+  get maxCalls(): number | undefined {
+    return this.#session.welcome?.maxCalls || undefined;
+  }
+
   /** Round trip of the last heartbeat; they are sent only over idle connections. */
   get rttMs(): number | undefined {
     return this.#session.rttMs;
@@ -157,7 +162,7 @@ export class Client implements Caller {
     return now() + (this.#session.clockOffsetMs ?? 0);
   }
 
-  /** Functions to call the entity of this type and key; without a key, the one that the session is bound to. */
+  /** Functions to call the entity of this type and key; without a key, the one whose key is the account. */
   entity<M extends Methods>(type: EntityType<M>, key?: Key): Stub<M> {
     return makeStub(type.methods, checkedKey(key), this);
   }
@@ -225,7 +230,10 @@ export class Client implements Caller {
     if (refused) throw refused;
   }
 
-  /** Ends this client; calls that wait fail. */
+  /**
+   * Ends this client; calls that wait fail. A gate that is connected forgets the session at once; otherwise it does when
+   * nobody has come back for it within its resume window.
+   */
   close(): void {
     this.#handle({ type: "close", error: new BbqError(Code.CANCELLED, "closed by the application") });
   }

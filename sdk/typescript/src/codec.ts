@@ -35,6 +35,11 @@ export class Reader {
     return this.#at;
   }
 
+  /** Whether everything has been read. */
+  get isEmpty(): boolean {
+    return this.#at >= this.input.length;
+  }
+
   /** One byte. */
   u8(): number {
     const byte = this.input[this.#at];

@@ -37,6 +37,7 @@ export const Kind = {
   GOAWAY: 12,
   KICK: 13,
   ERR: 15,
+  BYE: 16,
 } as const;
 type Kinds = typeof Kind;
 
@@ -67,6 +68,8 @@ export interface Welcome {
   resumeMs: number;
   timeMs: Uint;
   server: string;
+  /** Most calls of the client that may run at a time; 0: an older gate did not say. */
+  maxCalls: number;
 }
 export interface Auth {
   kind: Kinds["AUTH"];
@@ -129,6 +132,9 @@ export interface GoAway {
   reason: number;
   address: string;
 }
+export interface Bye {
+  kind: Kinds["BYE"];
+}
 export interface Kick {
   kind: Kinds["KICK"];
   reason: number;
@@ -151,6 +157,7 @@ export type Frame =
   | Pong
   | GoAway
   | Kick
+  | Bye
   | Err;
 
 /** Bytes that are not a frame; `code` is BAD_FRAME or FRAME_TOO_LARGE. */
@@ -223,7 +230,7 @@ function allowedFlags(kind: number): number | undefined {
   if (kind === Kind.REQ) return NOTE_FLAGS | Flag.DEADLINE;
   if (kind === Kind.NOTIFY || kind === Kind.PUSH) return NOTE_FLAGS;
   if (kind === Kind.RSP) return Flag.ACK;
-  return (kind >= Kind.HELLO && kind <= Kind.KICK) || kind === Kind.ERR ? 0 : undefined;
+  return (kind >= Kind.HELLO && kind <= Kind.KICK) || kind === Kind.ERR || kind === Kind.BYE ? 0 : undefined;
 }
 
 function flagsOf(frame: Frame): number {
@@ -243,11 +250,14 @@ function writeFields(frame: Frame, out: Writer): void {
     case Kind.WELCOME:
       out.varint(frame.version).varint(frame.resumed ? 1 : 0).varint(frame.sid).bytes(frame.ticket);
       out.string(frame.account).varint(frame.peerSeen).varint(frame.heartbeatMs).varint(frame.maxUp);
-      return void out.varint(frame.maxDown).varint(frame.resumeMs).varint(frame.timeMs).string(frame.server);
+      out.varint(frame.maxDown).varint(frame.resumeMs).varint(frame.timeMs).string(frame.server);
+      return void out.varint(frame.maxCalls);
     case Kind.AUTH:
       return void out.string(frame.scheme).bytes(frame.token).string(frame.device);
     case Kind.RESUME:
       return void out.varint(frame.sid).bytes(frame.ticket).varint(frame.seen);
+    case Kind.BYE:
+      return;
     case Kind.ACK:
       return void out.varint(frame.seen);
     case Kind.PING:
@@ -306,6 +316,7 @@ function readControl(kind: number, reader: Reader): Frame {
         resumeMs: reader.u32(),
         timeMs: reader.varint(),
         server: reader.string(),
+        maxCalls: reader.isEmpty ? 0 : reader.u32(),
       };
     case Kind.AUTH:
       return { kind, scheme: reader.string(), token: reader.bytes(), device: reader.string() };
@@ -319,6 +330,8 @@ function readControl(kind: number, reader: Reader): Frame {
       return { kind, nonce: reader.varint(), timeMs: reader.varint() };
     case Kind.GOAWAY:
       return { kind, afterMs: reader.u32(), reason: reader.u32(), address: reader.string() };
+    case Kind.BYE:
+      return { kind };
     case Kind.KICK:
       return { kind, reason: reader.u32(), message: reader.string() };
     default:

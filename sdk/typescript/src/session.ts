@@ -165,6 +165,7 @@ export class Session {
       case "reply":
         return this.#reply(event.call, event.body, event.error, now);
       case "close":
+        if (this.#stage === "attached") this.#sendFrames([{ kind: Kind.BYE }]);
         return this.#close(event.error);
     }
   }

@@ -51,7 +51,11 @@ export class Splitter {
       this.#from += end;
       return input.slice(prefix.size, end);
     }
-    if (this.framing === "message" && input.length > 0) throw new FrameError("a frame spans messages");
+    if (this.framing === "message" && input.length > 0) {
+      if (!prefix) throw new FrameError("a message ends within the length of a frame");
+      const missing = prefix.size + Number(prefix.length) - input.length;
+      throw new FrameError(`a message ends ${missing} bytes before its frame does`);
+    }
     return undefined;
   }
 }

@@ -121,6 +121,15 @@ test("a kick closes, and so does the application; calls fail then", async () => 
   assert.deepEqual(closed, [Code.KICKED, Code.CANCELLED]);
 });
 
+test("who closes says bye, and the gate keeps nothing", async () => {
+  const rig = memoryRig();
+  const client = await connect(rig, {});
+  assert.equal(client.maxCalls, 64);
+  assert.equal(rig.gate.sessions.size, 1);
+  client.close();
+  await until(() => rig.gate.sessions.size === 0);
+});
+
 test("a signal gives a call up, before, while and after", async () => {
   const rig = memoryRig();
   rig.gate.onCall = () => undefined;

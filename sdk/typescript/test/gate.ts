@@ -131,6 +131,7 @@ export class GateConnection {
       resumeMs: 60_000,
       timeMs: 1_767_225_600_000,
       server: "fake",
+      maxCalls: 64,
     });
   }
 
@@ -154,6 +155,10 @@ export class GateConnection {
         this.welcome(session, true);
         return this.send(...again);
       }
+    }
+    if (frame.kind === Kind.BYE && this.session) {
+      this.gate.sessions.delete(this.session.sid);
+      return this.close();
     }
     if (this.session) return this.session.onFrame(frame, this);
     // What is queued behind a failed RESUME has no effect.

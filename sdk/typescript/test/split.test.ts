@@ -41,5 +41,8 @@ test("a frame does not span messages", () => {
   assert.ok(splitter.next(99));
   assert.equal(splitter.next(99), undefined);
   splitter.push(ping(3).subarray(0, 2));
-  assert.throws(() => splitter.next(99), FrameError);
+  assert.throws(() => splitter.next(99), /a message ends 2 bytes before its frame does/);
+  const cut = new Splitter("message");
+  cut.push(Uint8Array.of(0x80));
+  assert.throws(() => cut.next(99), /a message ends within the length of a frame/);
 });

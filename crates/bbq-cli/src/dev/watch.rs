@@ -80,8 +80,8 @@ impl Changes {
 }
 
 fn watch_directories(watcher: &mut RecommendedWatcher, root: &Path) -> notify::Result<()> {
-    let there = DIRECTORIES.map(|name| root.join(name)).into_iter().filter(|path| path.is_dir());
-    there.map(|path| watcher.watch(&path, RecursiveMode::Recursive)).collect()
+    let mut there = DIRECTORIES.map(|name| root.join(name)).into_iter().filter(|path| path.is_dir());
+    there.try_for_each(|path| watcher.watch(&path, RecursiveMode::Recursive))
 }
 
 fn matters(kind: &EventKind, path: &Path, root: &Path) -> bool {

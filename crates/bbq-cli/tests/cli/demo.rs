@@ -36,7 +36,8 @@ fn the_demo_serves_games_pages_and_calls() {
     assert_eq!(refused.code, 1);
     let value: Value = serde_json::from_str(&refused.out).expect("JSON");
     assert_eq!(value["error"]["name"], "FAILED_PRECONDITION");
-    assert!(refused.err.starts_with("error[BBQ-0054]: "), "{refused:?}");
+    let failure: Value = serde_json::from_str(&refused.err).expect("JSON");
+    assert_eq!(failure["code"], "BBQ-0054");
     for (arguments, code) in [
         (["call", "Rom/x", "Say"], "error[BBQ-0050]"),
         (["call", "Room/x", "Fly"], "error[BBQ-0051]"),

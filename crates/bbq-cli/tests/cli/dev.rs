@@ -9,16 +9,12 @@ use std::time::{Duration, Instant};
 use bbq_client::{Client, Options};
 use bbq_wire::id::method_id;
 
-use crate::harness::{BBQ, Directory, Running, bbq, command, wait};
+use crate::harness::{Directory, Running, bbq, cargo_settings, command, new_project, wait};
 
 #[test]
 fn a_new_project_is_tested_run_and_changed_while_it_runs() {
     let directory = Directory::new();
-    assert_eq!(bbq(directory.path(), &["new", "seedling"]).code, 0);
-    let project = directory.path().join("seedling");
-    // The versions that this workspace was built with: nothing has to be fetched.
-    let lock = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../Cargo.lock");
-    std::fs::copy(lock, project.join("Cargo.lock")).expect("a lock file");
+    let project = new_project(&directory, "seedling");
 
     let start = Instant::now();
     let mut test = Command::new(env!("CARGO"));
@@ -104,10 +100,63 @@ fn processes_of(directory: &Path) -> Vec<u32> {
     all.filter(runs_here).filter(is_game).collect()
 }
 
-/// The target directory of this test, and no network.
-fn cargo_settings(command: &mut Command) {
-    let target = Path::new(BBQ).parent().and_then(Path::parent).expect("target/PROFILE/bbq");
-    command.env("CARGO_TARGET_DIR", target).env("CARGO_NET_OFFLINE", "true").env("NO_COLOR", "1");
-    // Settings of the cargo that runs this test are not for the one that it starts.
-    command.env_remove("CARGO_MANIFEST_DIR").env_remove("RUSTFLAGS");
+/// A project without gobbq, which builds in a second, and its `bbq dev`.
+fn quick(build: &str, main: &str, arguments: &[&str]) -> (Directory, Running) {
+    let manifest = "[package]\nname = \"quick\"\nversion = \"0.1.0\"\nedition = \"2024\"\n[workspace]\n";
+    let directory = Directory::new().with("Cargo.toml", manifest).with("build.rs", build).with("src/main.rs", main);
+    let mut dev = command(directory.path());
+    dev.env("CARGO_NET_OFFLINE", "true").env("NO_COLOR", "1").env_remove("RUSTFLAGS");
+    dev.args(["dev", "--listen", "127.0.0.1:0", "--center-listen", "127.0.0.1:0"]).args(arguments);
+    let dev = Running::not_ready(&directory, dev);
+    (directory, dev)
+}
+
+#[test]
+fn a_game_that_ends_at_once_ends_bbq_dev_and_says_so() {
+    let (_directory, mut dev) = quick("fn main() {}", "fn main() { std::process::exit(3) }", &[]);
+    assert_eq!(dev.ended(), 1);
+    assert!(dev.said().contains("error[BBQ-0033]: quick has ended"), "{}", dev.said());
+}
+
+#[test]
+fn a_game_that_panics_at_start_waits_for_the_next_change() {
+    let (directory, dev) = quick("fn main() {}", "fn main() { panic!(\"no such table\") }", &["--watch"]);
+    dev.wait_for("no such table");
+    dev.wait_for("the game ended before it was ready (exit code 101); it starts again after the next change");
+    let directory = directory.with("src/main.rs", "fn main() { std::process::exit(7) }");
+    dev.wait_for("before it was ready (exit code 7)");
+    assert_eq!(dev.terminate(), 0);
+    drop(directory);
+}
+
+#[test]
+fn who_ends_bbq_dev_during_a_build_ends_the_build() {
+    let build =
+        "fn main() { std::fs::write(\"pid\", std::process::id().to_string()).unwrap(); loop { std::thread::park() } }";
+    let (directory, dev) = quick(build, "fn main() {}", &["--watch"]);
+    let at = directory.path().join("pid");
+    let builder: u32 = wait("build script", || std::fs::read_to_string(&at).ok()?.parse().ok());
+    assert_eq!(dev.terminate(), 0);
+    let alive = || std::fs::read_to_string(format!("/proc/{builder}/stat")).is_ok_and(|stat| !stat.contains(") Z "));
+    wait("end of the build script", || (!alive()).then_some(()));
+}
+
+#[test]
+fn a_second_process_with_the_name_of_a_part_ends_bbq_dev_with_the_reason() {
+    let sleeper = "fn main() { loop { std::thread::park() } }";
+    let (directory, mut dev) = quick("fn main() {}", sleeper, &["--watch"]);
+    let address = || {
+        let said = dev.said();
+        let (_, rest) = said.split_once("the center serves address=")?;
+        Some(rest.split_whitespace().next()?.to_owned())
+    };
+    let center = wait("center", address);
+    let rival = ["run", "proxy", "--name", "dev", "--center", &center];
+    let _rival = Running::start(&directory, &rival);
+    assert_eq!(dev.ended(), 1);
+    let said = dev.said();
+    assert!(
+        said.contains("error[BBQ-0043]: the center, proxy and gate of bbq dev: this node was declared dead"),
+        "{said}"
+    );
 }

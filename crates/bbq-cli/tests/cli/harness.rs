@@ -44,6 +44,30 @@ pub(crate) fn bbq(directory: &Path, arguments: &[&str]) -> Ended {
     command(directory).args(arguments).output().expect("bbq runs").into()
 }
 
+/// Another number each time.
+fn number() -> u32 {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    NUMBER.fetch_add(1, Ordering::Relaxed)
+}
+
+/// Makes a project with `bbq new`; where it is.
+pub(crate) fn new_project(directory: &Directory, name: &str) -> PathBuf {
+    assert_eq!(bbq(directory.path(), &["new", name]).code, 0);
+    let project = directory.path().join(name);
+    // The versions that this workspace was built with: nothing has to be fetched.
+    let lock = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../Cargo.lock");
+    std::fs::copy(lock, project.join("Cargo.lock")).expect("a lock file");
+    project
+}
+
+/// The target directory of this test, and no network, for a cargo or a `bbq` that runs one.
+pub(crate) fn cargo_settings(command: &mut Command) {
+    let target = Path::new(BBQ).parent().and_then(Path::parent).expect("target/PROFILE/bbq");
+    command.env("CARGO_TARGET_DIR", target).env("CARGO_NET_OFFLINE", "true").env("NO_COLOR", "1");
+    // Settings of the cargo that runs this test are not for the one that it starts.
+    command.env_remove("CARGO_MANIFEST_DIR").env_remove("RUSTFLAGS");
+}
+
 /// How long something may take on a machine that does other things, too. Builds are among it.
 const PATIENCE: Duration = Duration::from_secs(300);
 
@@ -78,19 +102,28 @@ impl Running {
 
     /// Starts it and waits until it is ready.
     pub(crate) fn of(directory: &Directory, mut command: Command) -> Self {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let (ready, log) =
-            (directory.path().join(format!("ready-{number}")), directory.path().join(format!("log-{number}")));
-        let output = File::create(&log).expect("a file");
-        command.arg("--ready-file").arg(&ready).stdout(output.try_clone().expect("a file")).stderr(output);
-        let mut running = Self { child: command.spawn().expect("bbq runs"), log, ready: Value::Null };
+        let ready = directory.path().join(format!("ready-{}", number()));
+        command.arg("--ready-file").arg(&ready);
+        let mut running = Self::not_ready(directory, command);
         running.ready = wait("ready file", || {
             let ended = running.child.try_wait().expect("a child");
             assert!(ended.is_none(), "it ended: {}", running.said());
             serde_json::from_str(&std::fs::read_to_string(&ready).ok()?).ok()
         });
         running
+    }
+
+    /// Starts it; it may never become ready.
+    pub(crate) fn not_ready(directory: &Directory, mut command: Command) -> Self {
+        let log = directory.path().join(format!("log-{}", number()));
+        let output = File::create(&log).expect("a file");
+        command.stdout(output.try_clone().expect("a file")).stderr(output);
+        Self { child: command.spawn().expect("bbq runs"), log, ready: Value::Null }
+    }
+
+    /// Waits until it ends by itself; its exit code.
+    pub(crate) fn ended(&mut self) -> i32 {
+        wait("end", || self.child.try_wait().expect("a child")).code().unwrap_or(-1)
     }
 
     /// Everything that it has printed.
@@ -135,9 +168,7 @@ pub(crate) struct Directory(PathBuf);
 
 impl Directory {
     pub(crate) fn new() -> Self {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("bbq-cli-{}-{number}", std::process::id()));
+        let path = std::env::temp_dir().join(format!("bbq-cli-{}-{}", std::process::id(), number()));
         std::fs::create_dir_all(&path).expect("a directory");
         Self(path)
     }

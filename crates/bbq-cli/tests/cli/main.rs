@@ -5,4 +5,6 @@ mod demo;
 mod dev;
 mod explain;
 mod harness;
+mod failures;
 mod new;
+mod run;

@@ -82,7 +82,7 @@ impl Keeper {
     /// Keeps a session that was asked for at `sent`.
     #[must_use]
     pub fn new(info: NodeInfo, session: Session, sent: Time) -> Self {
-        let load = Load { weight: info.weight, permille: 0 };
+        let load = Load { weight: info.weight, ..Load::default() };
         let (until, due) = (sent + session.ttl(), sent + session.ttl() / 4);
         let tasks = std::collections::VecDeque::new();
         Self { info, session, load, until, due, asked: Asked::Nothing, sent, over: false, tasks }

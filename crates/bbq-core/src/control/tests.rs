@@ -361,9 +361,9 @@ fn a_keeper_renews_at_every_quarter_and_counts_the_lease_from_the_question() {
     assert!(matches!(keeper.poll(), Some(Task::Ask(Request::Renew { uid: asked, .. })) if asked == uid));
     keeper.handle(at(1500), Note::Answer(Ok(Response::Done)));
     assert_eq!(keeper.poll(), Some(Task::Standing(Standing::Held { until: at(5000) })));
-    keeper.handle(at(1600), Note::Load(Load { weight: 100, permille: 9 }));
+    keeper.handle(at(1600), Note::Load(Load { weight: 100, permille: 9, ..Load::default() }));
     assert_eq!(keeper.poll(), None, "the load is reported with the next renewal");
-    keeper.handle(at(1700), Note::Load(Load { weight: 0, permille: 9 }));
+    keeper.handle(at(1700), Note::Load(Load { weight: 0, permille: 9, ..Load::default() }));
     assert!(matches!(keeper.poll(), Some(Task::Ask(Request::Renew { load, .. })) if load.weight == 0));
     // No answer: the next question is asked when the lease would have ended, and the lease is in doubt.
     assert_eq!(keeper.deadline(), Some(at(5700)));

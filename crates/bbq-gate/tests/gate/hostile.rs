@@ -84,14 +84,16 @@ async fn a_websocket_that_breaks_its_own_protocol_is_closed_and_pings_are_answer
     let pong = soon(client.wire.0.next()).await.unwrap().unwrap();
     assert!(pong.is_pong() && pong.as_payload()[..] == b"are you there"[..]);
     client.wire.0.send(Message::text("words")).await.unwrap();
-    assert_eq!(client.error().await.code, Code::BAD_FRAME);
+    let error = client.error().await;
+    assert_eq!((error.code, &*error.message), (Code::BAD_FRAME, "WebSocket: text messages are not spoken here"));
     assert_eq!(client.receive().await, None);
 
     let mut client = server.websocket().await;
     let mut half = hello().to_bytes();
     half.truncate(3);
     client.wire.send(half).await;
-    assert_eq!(client.error().await.code, Code::BAD_FRAME);
+    let error = client.error().await;
+    assert_eq!((error.code, &*error.message), (Code::BAD_FRAME, "a frame spans messages"));
 
     let mut client = server.websocket().await;
     client.login("bob").await;

@@ -4,6 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use bbq_core::gate::{Config, Verified};
 use bbq_gate::{JwtKey, Verifier};
+use bbq_wire::frame::Frame;
 use bbq_wire::{Code, Error};
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use serde_json::json;
@@ -51,6 +52,9 @@ async fn tokens_are_judged_by_signature_time_and_account() {
 async fn public_keys_verify_and_a_key_is_good_for_its_algorithm_only() {
     let es = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
     let ed = rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap();
+    assert!(JwtKey::es256(ed.public_key_pem().as_bytes()).is_err(), "a key of another kind");
+    assert!(JwtKey::eddsa(es.public_key_pem().as_bytes()).is_err(), "a key of another kind");
+    assert!(JwtKey::eddsa(ed.serialize_pem().as_bytes()).is_err(), "a private key");
     let keys = vec![
         JwtKey::es256(es.public_key_pem().as_bytes()).unwrap().id("es"),
         JwtKey::eddsa(ed.public_key_pem().as_bytes()).unwrap().issuer("login"),
@@ -87,4 +91,15 @@ async fn a_verifier_of_the_application_may_refuse_and_may_be_slow() {
     assert_eq!(login(&server, "now").await, Ok("guest@127.0.0.1".into()));
     assert_eq!(login(&server, "later").await, Err(Code::UNAVAILABLE));
     assert_eq!(login(&server, "never").await, Err(Code::HANDSHAKE_TIMEOUT));
+}
+
+#[tokio::test]
+async fn a_client_that_says_bye_leaves_no_session_behind() {
+    let server = Server::start(local()).await;
+    let mut client = server.tcp().await;
+    client.login("ann").await;
+    client.send(&[Frame::Bye]).await;
+    assert_eq!(client.receive().await, None, "the gate closes the connection");
+    let stats = server.gate.stats().await;
+    assert_eq!((stats.attached, stats.detached, stats.ended), (0, 0, 1));
 }

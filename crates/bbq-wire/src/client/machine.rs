@@ -45,6 +45,7 @@ enum Phase {
 #[derive(Debug)]
 struct Session {
     sid: SessionId,
+    max_calls: u32,
     ticket: Bytes,
     heartbeat: Duration,
     max_up: u32,
@@ -87,6 +88,12 @@ impl ClientSession {
     #[must_use]
     pub fn sid(&self) -> Option<SessionId> {
         self.session.as_ref().map(|session| session.sid)
+    }
+
+    /// Most calls that the gate runs at a time for this client; `None` before it has said so.
+    #[must_use]
+    pub fn max_calls(&self) -> Option<u32> {
+        self.session.as_ref().map(|session| session.max_calls).filter(|calls| *calls > 0)
     }
 
     /// Whether calls go out at once.
@@ -148,7 +155,7 @@ impl ClientSession {
             Input::Reply { request, result } => self.reply(request, result),
             Input::Token(token) => self.config.token = token,
             Input::Tick => self.tick(now),
-            Input::Close => self.close(Error::new(Code::CANCELLED, "closed by the application")),
+            Input::Close => self.say_bye(),
         }
     }
 }
@@ -215,6 +222,14 @@ impl ClientSession {
         self.random ^= self.random >> 27;
         let number = self.random.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 11;
         if limit == 0 { 0 } else { number % limit }
+    }
+
+    /// The application is done: a gate that hears of it need not keep the session.
+    fn say_bye(&mut self) {
+        if matches!(self.phase, Phase::Online { .. }) {
+            self.send(&Frame::Bye);
+        }
+        self.close(Error::new(Code::CANCELLED, "closed by the application"));
     }
 
     fn close(&mut self, error: Error) {
@@ -287,7 +302,7 @@ impl ClientSession {
     }
 
     fn on_welcome(&mut self, now: Time, welcome: Welcome, resuming: bool) {
-        let Welcome { resumed, sid, ticket, account, peer_seen, .. } = welcome;
+        let Welcome { resumed, sid, ticket, account, peer_seen, max_calls, .. } = welcome;
         if resumed && !resuming {
             return self.drop_connection(Duration::ZERO);
         }
@@ -305,7 +320,7 @@ impl ClientSession {
         self.outputs.extend(again.map(|(seq, frame)| Output::Send(frame.to_bytes(seq, None))));
         let heartbeat = Duration::from_millis(welcome.heartbeat_ms.max(1).into());
         let max_up = if welcome.max_up == 0 { LIMIT_UP } else { welcome.max_up };
-        self.session = Some(Session { sid, ticket, heartbeat, max_up, delivery });
+        self.session = Some(Session { sid, max_calls, ticket, heartbeat, max_up, delivery });
         self.phase = Phase::Online { heard: now, pinged: false };
         self.attempt = 0;
         self.flush_queue();

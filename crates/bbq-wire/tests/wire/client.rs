@@ -230,3 +230,14 @@ fn the_answer_to_a_request_of_a_lost_session_is_not_sent_in_the_next() {
     client.handle(Time::ZERO, Input::Reply { request: 1, result: Ok(Bytes::new()) });
     assert_eq!(drain(&mut client), []);
 }
+
+#[test]
+fn who_closes_an_open_session_says_bye_first() {
+    let mut client = online(ClientConfig::default());
+    while client.poll().is_some() {}
+    client.handle(Time::ZERO, Input::Close);
+    assert_eq!(client.poll(), Some(Output::Send(Frame::Bye.to_bytes())));
+    assert_eq!(client.poll(), Some(Output::Disconnect));
+    assert!(matches!(client.poll(), Some(Output::State(State::Closed(_)))));
+    assert_eq!(client.poll(), None);
+}

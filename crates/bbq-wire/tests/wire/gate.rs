@@ -187,6 +187,18 @@ fn silence_is_pinged_and_then_detached() {
 }
 
 #[test]
+fn a_client_that_says_bye_ends_its_session_at_once() {
+    let mut gate = Gate::attached(GateConfig::default());
+    gate.handle(Time::ZERO, GateInput::Frame(Frame::Req(Req { seq: 1, method: 7, ..Req::default() })));
+    let out = gate.handle(Time::ZERO, GateInput::Frame(Frame::Bye));
+    assert!(
+        matches!(&out[..], [GateOutput::Close, GateOutput::Ended(why)] if why.code == Code::CLIENT_GONE),
+        "{out:?}"
+    );
+    assert!(!gate.session.can_resume(&[7; 16], 0));
+}
+
+#[test]
 fn a_kick_is_the_last_thing_that_the_client_hears() {
     let mut gate = Gate::attached(GateConfig::default());
     let out = gate.handle(Time::ZERO, GateInput::Kick(Error::new(Code::KICKED, "bye")));

@@ -169,7 +169,7 @@ fn note() -> impl Strategy<Value = Note> {
 }
 
 fn welcome() -> impl Strategy<Value = Frame> {
-    let numbers = (number(), number(), number(), any::<bool>(), any::<[u32; 5]>());
+    let numbers = (number(), number(), number(), any::<bool>(), any::<[u32; 6]>());
     (numbers, bytes(), text(), text()).prop_map(|((sid, peer_seen, time_ms, resumed, n), ticket, account, server)| {
         Frame::Welcome(Box::new(Welcome {
             version: n[0],
@@ -184,6 +184,7 @@ fn welcome() -> impl Strategy<Value = Frame> {
             resume_ms: n[4],
             time_ms,
             server,
+            max_calls: n[5],
         }))
     })
 }
@@ -215,6 +216,7 @@ pub(crate) fn frame() -> impl Strategy<Value = Frame> {
             address
         })),
         (small(), text()).prop_map(|(code, message)| Frame::Kick { reason: Code(code), message: message.into() }),
+        Just(Frame::Bye),
         error().prop_map(Frame::Err),
     ]
 }

@@ -64,6 +64,7 @@ fn welcome_json(welcome: &Welcome) -> Value {
         "ticket": to_hex(&welcome.ticket), "account": welcome.account, "peer_seen": welcome.peer_seen.to_string(),
         "heartbeat_ms": welcome.heartbeat_ms, "max_up": welcome.max_up, "max_down": welcome.max_down,
         "resume_ms": welcome.resume_ms, "time_ms": welcome.time_ms.to_string(), "server": welcome.server,
+        "max_calls": welcome.max_calls,
     })
 }
 
@@ -100,6 +101,7 @@ fn fields(frame: &Frame) -> Value {
         Frame::GoAway(away) => json!({
             "kind": "GOAWAY", "after_ms": away.after_ms, "reason": away.reason, "address": away.address,
         }),
+        Frame::Bye => json!({ "kind": "BYE" }),
         Frame::Kick { reason, message } => json!({ "kind": "KICK", "reason": reason.0, "message": &**message }),
         Frame::Err(error) => {
             let mut value = error_json(error);
@@ -124,6 +126,7 @@ fn control_samples() -> Vec<(&'static str, Frame)> {
         resume_ms: 60_000,
         time_ms: 1_767_225_600_000,
         server: "gate-1".into(),
+        max_calls: 64,
     };
     let resumed = Welcome { resumed: true, peer_seen: 4711, ..welcome.clone() };
     vec![
@@ -137,6 +140,7 @@ fn control_samples() -> Vec<(&'static str, Frame)> {
         ("ping", Frame::Ping { nonce: 1 }),
         ("pong", Frame::Pong { nonce: u64::MAX, time_ms: 1_767_225_600_123 }),
         ("goaway", Frame::GoAway(GoAway { after_ms: 5000, reason: 47, address: "ws://b.example/bbq".into() })),
+        ("bye", Frame::Bye),
         ("kick", Frame::Kick { reason: Code::REPLACED, message: "logged in elsewhere".into() }),
         ("err", Frame::Err(Error::new(Code::UNAVAILABLE, "full").retry_after(1500))),
     ]
@@ -183,7 +187,7 @@ fn invalid_samples() -> Vec<(&'static str, String, u32)> {
     let fields: [(&str, &str); 19] = [
         ("kind 0", "000000"),
         ("reserved kind 14", "0e0000"),
-        ("kind 16", "100000"),
+        ("kind 17", "110000"),
         ("flags on a control frame", "0a0101"),
         ("an unknown flag on REQ", "05200101aabb"),
         ("both kinds of key", "05060101016baa"),
@@ -223,6 +227,10 @@ fn lenient_samples() -> Vec<(&'static str, String)> {
         ("a session that is resumed with any number but 0", {
             let frame = Frame::Welcome(Box::new(Welcome { version: 1, resumed: true, ..Welcome::default() }));
             to_hex(&frame.to_bytes()).replacen("0101", "0102", 1)
+        }),
+        ("a gate that does not say how many calls it takes at a time", {
+            let frame = Frame::Welcome(Box::new(Welcome { version: 1, ..Welcome::default() })).to_bytes();
+            framed(&to_hex(&frame[1..frame.len() - 1]))
         }),
     ]
 }

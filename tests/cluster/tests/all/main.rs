@@ -8,6 +8,8 @@ mod load;
 
 mod shape;
 
+mod limits;
+
 mod death;
 
 mod rolling;
