@@ -217,7 +217,7 @@ impl Plane {
         for (number, piece) in info.schema.chunks(PIECE).enumerate() {
             self.keys.set(format!("{SCHEMA}{uid}/{number:04}"), Bytes::copy_from_slice(piece)).await?;
         }
-        let load = Load { weight: info.weight, permille: 0 };
+        let load = Load { weight: info.weight, permille: 0, ..Load::default() };
         let schema = std::mem::take(&mut info.schema);
         let record = NodeRecord { uid, info: info.clone(), ttl_ms, load };
         info.schema = schema;

@@ -207,7 +207,7 @@ async fn what_a_process_leaves_that_dies_while_it_cleans_up_is_removed_by_others
     control.certify_dead(session.uid, None, "test".into()).await.expect("a certificate");
     assert_eq!(stored("lock".into()).await, None, "{raw:?}");
     // The load of a dead node, as a renewal that was under way leaves it.
-    let _ = control.renew(&session, Load { weight: 1, permille: 1 }).await;
+    let _ = control.renew(&session, Load { weight: 1, permille: 1, ..Load::default() }).await;
     let gone = async {
         while stored(key::load(session.uid)).await.is_some() {
             // tidy: polls a condition, bounded by SOON

@@ -84,7 +84,7 @@ pub async fn a_reason_may_be_empty(ground: Ground) {
 
 pub async fn record_and_load_go_with_the_certificate(ground: Ground) {
     let session = open(&ground.control, "game-1", Roles::GAME).await;
-    ground.control.renew(&session, Load { weight: 10, permille: 10 }).await.expect("it lives");
+    ground.control.renew(&session, Load { weight: 10, permille: 10, ..Load::default() }).await.expect("it lives");
     assert!(read(&ground.other, &key::load(session.uid)).await.is_some());
     ground.control.certify_dead(session.uid, None, "test".into()).await.expect("a certificate");
     assert_eq!(read(&ground.other, &key::node(session.uid)).await, None);

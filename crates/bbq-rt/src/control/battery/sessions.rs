@@ -26,7 +26,7 @@ pub async fn who_opens_is_seen_with_everything_it_said(ground: Ground) {
     let session = control.open(info.clone(), Duration::from_secs(60)).await.expect("a session");
     assert_eq!(session.ttl_ms, 60_000);
     let view = soon("the node", membership.wait_for(|view| view.nodes.contains_key(&session.uid))).await;
-    let load = Load { weight: 50, permille: 0 };
+    let load = Load { weight: 50, permille: 0, ..Load::default() };
     assert_eq!(*view.nodes[&session.uid], NodeRecord { uid: session.uid, info, ttl_ms: 60_000, load });
     assert_eq!(view.node_revisions[&session.uid], session.revision);
     assert_eq!(view.offering(7).count(), 1);
@@ -204,7 +204,7 @@ pub async fn renewals_at_once_are_fine(ground: Ground) {
     let mut renewals = tokio::task::JoinSet::new();
     for permille in 0..20 {
         let (control, session) = (ground.control.clone(), session.clone());
-        renewals.spawn(async move { control.renew(&session, Load { weight: 100, permille }).await });
+        renewals.spawn(async move { control.renew(&session, Load { weight: 100, permille, ..Load::default() }).await });
     }
     assert!(renewals.join_all().await.iter().all(Result::is_ok));
 }

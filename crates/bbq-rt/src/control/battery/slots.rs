@@ -69,7 +69,7 @@ pub async fn a_proxy_that_drains_gives_its_slots_away(ground: Ground) {
     let membership = Membership::start(ground.other.clone());
     let (drained, other) =
         (open(&ground.control, "a", Roles::PROXY).await, open(&ground.control, "b", Roles::PROXY).await);
-    let load = Load { weight: 0, permille: 700 };
+    let load = Load { weight: 0, permille: 700, ..Load::default() };
     ground.control.renew(&drained, load).await.expect("it lives");
     let empty = |view: &ClusterView| {
         view.nodes.get(&drained.uid).is_some_and(|node| node.load == load) && shared(view, std::slice::from_ref(&other))
@@ -80,7 +80,7 @@ pub async fn a_proxy_that_drains_gives_its_slots_away(ground: Ground) {
 pub async fn a_draining_proxy_is_better_than_none(ground: Ground) {
     let membership = Membership::start(ground.other.clone());
     let session = open(&ground.control, "a", Roles::PROXY).await;
-    ground.control.renew(&session, Load { weight: 0, permille: 0 }).await.expect("it lives");
+    ground.control.renew(&session, Load { weight: 0, permille: 0, ..Load::default() }).await.expect("it lives");
     let drains = |view: &ClusterView| view.nodes.get(&session.uid).is_some_and(|node| node.load.weight == 0);
     soon("the drain", membership.wait_for(|view| drains(view) && view.slots.slot(0).owner == Some(session.uid))).await;
 }
@@ -88,9 +88,9 @@ pub async fn a_draining_proxy_is_better_than_none(ground: Ground) {
 pub async fn a_proxy_that_drains_no_more_gets_slots_again(ground: Ground) {
     let membership = Membership::start(ground.other.clone());
     let sessions = [open(&ground.control, "a", Roles::PROXY).await, open(&ground.control, "b", Roles::PROXY).await];
-    ground.control.renew(&sessions[0], Load { weight: 0, permille: 0 }).await.expect("it lives");
+    ground.control.renew(&sessions[0], Load { weight: 0, permille: 0, ..Load::default() }).await.expect("it lives");
     soon("the drain", membership.wait_for(|view| shared(view, &sessions[1..]))).await;
-    ground.control.renew(&sessions[0], Load { weight: 100, permille: 0 }).await.expect("it lives");
+    ground.control.renew(&sessions[0], Load { weight: 100, permille: 0, ..Load::default() }).await.expect("it lives");
     soon("the return", membership.wait_for(|view| shared(view, &sessions))).await;
 }
 
@@ -98,7 +98,7 @@ pub async fn the_load_reaches_every_view(ground: Ground) {
     let membership = Membership::start(ground.other.clone());
     let session = open(&ground.control, "a", Roles::GAME).await;
     for permille in [1, 500, 999] {
-        let load = Load { weight: 100, permille };
+        let load = Load { weight: 100, permille, ..Load::default() };
         ground.control.renew(&session, load).await.expect("it lives");
         let told = |view: &ClusterView| view.nodes.get(&session.uid).is_some_and(|node| node.load == load);
         soon("the load", membership.wait_for(told)).await;
