@@ -65,9 +65,9 @@ impl EntityGlue for CounterGlue {
         Payload::EMPTY
     }
 
-    async fn call(counter: &mut Counter, _: &Ctx, _: usize, body: Payload) -> Result<Payload> {
+    async fn call(counter: &mut Counter, ctx: &Ctx, _: usize, body: Payload) -> Result<Payload> {
         counter.0 += body.take::<UInt64Value>()?.value;
-        Ok(Payload::of(number(counter.0)))
+        Ok(ctx.answer(number(counter.0)))
     }
 
     async fn hook(_: &mut Counter, _: &Ctx, _: Hook) -> Result<()> {

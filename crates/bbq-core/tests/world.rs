@@ -44,6 +44,8 @@ const METHODS: &[MethodDesc] = &[
     MethodDesc { name: "AskAround", id: 96, ..MethodDesc::DEFAULT },
     MethodDesc { name: "PeekAround", id: 97, reentrant: true, ..MethodDesc::DEFAULT },
     MethodDesc { name: "PeekPanic", id: 98, reentrant: true, ..MethodDesc::DEFAULT },
+    MethodDesc { name: "Awaited", id: 100, ..MethodDesc::DEFAULT },
+    MethodDesc { name: "TellAwaited", id: 101, ..MethodDesc::DEFAULT },
     MethodDesc { name: "Down", id: 17, ..MethodDesc::DEFAULT },
     MethodDesc { name: "SpinOn", id: 18, ..MethodDesc::DEFAULT },
     MethodDesc { name: "AddToNext", id: 19, ..MethodDesc::DEFAULT },
@@ -127,6 +129,8 @@ impl<const K: usize> EntityGlue for Glue<K> {
                 let kept = Ref::<K>(entity.kept.clone().expect("kept before"));
                 return kept.call("Add", argument).await.map(Payload::of);
             }
+            "Awaited" => entity.value += if ctx.answer(number(1)) == Payload::EMPTY { 100 } else { 1 },
+            "TellAwaited" => other().call("Awaited", 0).tell(),
             "AskKeptKept" => {
                 let kept = Ref::<K>(entity.kept.clone().expect("kept before"));
                 return kept.call("AskKept", argument).await.map(Payload::of);
@@ -878,4 +882,14 @@ fn a_superseded_entity_ends_and_stores_nothing() {
     }
     assert_eq!(bench.commits, 0);
     assert_eq!(bench.ask(&COUNTER, 1, "Add", 1), Ok(1));
+}
+
+#[test]
+fn an_answer_that_nobody_waits_for_is_not_made() {
+    let mut bench = Bench::new();
+    assert_eq!(bench.ask(&COUNTER, 1, "Awaited", 0), Ok(1), "from outside");
+    bench.ask(&COUNTER, 2, "TellAwaited", 1).expect("works");
+    assert_eq!(bench.ask(&COUNTER, 1, "Add", 0), Ok(101), "one-way");
+    bench.ask(&SAVED, 2, "TellAwaited", 1).expect("works");
+    assert_eq!(bench.ask(&SAVED, 1, "Add", 0), Ok(100), "one-way, after a commit");
 }

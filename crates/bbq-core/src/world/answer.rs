@@ -47,9 +47,10 @@ pub(crate) enum Answer {
     Later(OpRef),
 }
 
-/// What has become of a call. Small, so that it travels in a register; an answer is taken out of the world.
+/// What has become of a call.
 pub(crate) enum Sent {
-    Answered,
+    Answered(Payload),
+    /// The error is taken out of the world: it is large.
     Failed,
     Waiting(OpRef),
 }
@@ -69,11 +70,18 @@ impl Inner {
         }
     }
 
+    /// The answer for a caller on the stack, which has taken the one before.
+    #[inline(always)]
+    pub(crate) fn answer_here(&mut self, body: Payload) {
+        debug_assert!(matches!(self.answer, Answer::None), "answers are taken");
+        std::mem::forget(std::mem::replace(&mut self.answer, Answer::Ok(body)));
+    }
+
     /// A result on its way: to a caller on the stack, or delivered. [`REDIRECTED`] is not one.
     pub(crate) fn give(&mut self, reply: Reply, result: Result<Payload>) {
         match (reply, result) {
             (Reply::Redirected(op), _) => self.answer = Answer::Later(op),
-            (Reply::Here(..), Ok(body)) => self.answer = Answer::Ok(body),
+            (Reply::Here(..), Ok(body)) => self.answer_here(body),
             (Reply::Here(..), Err(error)) => self.answer = Answer::Err(error),
             (_, Err(error)) if error.code == REDIRECTED => {}
             (reply, result) => self.deliver(reply, result),
@@ -111,14 +119,6 @@ impl Inner {
                 Reply::Nobody
             }
             reply => reply,
-        }
-    }
-
-    /// Takes the answer that [`Sent::Answered`] promises.
-    pub(crate) fn take_answer(&mut self) -> Payload {
-        match &mut self.answer {
-            Answer::Ok(body) => std::mem::take(body),
-            _ => Payload::EMPTY,
         }
     }
 

@@ -15,8 +15,8 @@ use super::glue::Work;
 use super::handle::{ClientHandle, ClientTarget, EntityHandle, ServiceHandle};
 use super::io::{GroupChange, GroupOp, Meta, Outgoing, Output, Target, ToClient};
 use super::operation::{OpRef, Outcome, call_id};
-use super::state::{Inner, Message, NONE};
-use super::task::{Effect, TaskRef};
+use super::state::{Config, Inner, Message};
+use super::task::Effect;
 use super::turn::run_at_once;
 use crate::desc::ServiceDesc;
 use crate::payload::Payload;
@@ -106,7 +106,7 @@ struct Sending<'a> {
 impl Sending<'_> {
     fn tell(&self, body: Payload) {
         let inner = &mut *self.to.shared().inner.borrow_mut();
-        let deadline = if self.timeout.is_some() { self.deadline(inner) } else { Time::MAX };
+        let deadline = if self.timeout.is_some() { self.bounded_deadline(inner) } else { Time::MAX };
         let task = inner.current;
         if let To::Entity(handle) = self.to
             && !inner.holds_effects(task)
@@ -127,16 +127,16 @@ impl Sending<'_> {
         let shared = self.to.shared();
         let mut borrowed = shared.inner.borrow_mut();
         let inner = &mut *borrowed;
-        let deadline = self.deadline(inner);
+        let (bound, parent, meta) = inner.parentage();
+        let deadline = self.deadline(inner.now, &inner.config).min(bound);
         if deadline <= inner.now {
             return refuse(inner, too_late());
         }
         let To::Entity(handle) = self.to else { return self.ask_other(inner, body, deadline) };
         let Some(index) = handle.find(inner) else { return self.ask_other(inner, body, deadline) };
-        let (parent, meta) = parentage(inner);
         if inner.runs_at_once(index) {
             let work = (self.method, body);
-            return run_at_once(shared, borrowed, index, work, deadline, parent, meta);
+            return run_at_once(shared, borrowed, index, work, deadline, (parent, meta));
         }
         let op = match inner.begin(deadline) {
             Ok(op) => op,
@@ -184,7 +184,7 @@ impl Sending<'_> {
         reply: Reply,
         op: Option<OpRef>,
     ) -> Result<(), (Reply, Error)> {
-        let (parent, meta) = parentage(inner);
+        let (_, parent, meta) = inner.parentage();
         let message = |body, reply| {
             let work = Work::Call { method: self.method, body };
             Message { work, reply, deadline, parent, meta }
@@ -227,18 +227,24 @@ impl Sending<'_> {
     }
 
     fn forward(&self, inner: &mut Inner, body: Payload, reply: Reply) -> Result<(), (Reply, Error)> {
-        let deadline = self.deadline(inner);
+        let deadline = self.bounded_deadline(inner);
         self.route(inner, body, deadline, reply, None)
     }
 
-    fn deadline(&self, inner: &Inner) -> Time {
+    fn bounded_deadline(&self, inner: &Inner) -> Time {
+        let bound = inner.caller().map_or(Time::MAX, |(_, row)| row.deadline);
+        self.deadline(inner.now, &inner.config).min(bound)
+    }
+
+    /// The call's own deadline; its caller may have less time.
+    #[inline]
+    fn deadline(&self, now: Time, config: &Config) -> Time {
         let own = self.desc.methods.get(usize::from(self.method)).map_or(0, |method| method.timeout_ms);
         let timeout = self.timeout.unwrap_or(match own {
-            0 => inner.config.call_timeout,
+            0 => config.call_timeout,
             ms => Duration::from_millis(u64::from(ms)),
         });
-        let bound = inner.caller().map_or(Time::MAX, |(_, row)| row.deadline);
-        (inner.now + timeout).min(bound)
+        now + timeout
     }
 
     fn method_id(&self) -> u32 {
@@ -284,15 +290,6 @@ impl Sending<'_> {
     }
 }
 
-/// Who makes a call now, and what goes with it.
-#[inline]
-fn parentage(inner: &Inner) -> (TaskRef, Option<Rc<Meta>>) {
-    match inner.caller() {
-        Some((task, row)) => ((task, row.generation), row.meta.clone()),
-        None => ((NONE, 0), None),
-    }
-}
-
 /// What of a caller's metadata goes with a message that nobody waits for: all but the chain.
 fn one_way(meta: &Rc<Meta>) -> Option<Rc<Meta>> {
     if meta.chain.is_empty() {
@@ -325,10 +322,7 @@ impl<R> Future for Call<R> {
                 call.progress = Progress::Ended;
                 let body = std::mem::take(&mut call.body);
                 match call.sending().ask(body) {
-                    Sent::Answered => {
-                        let body = call.to.shared().inner.borrow_mut().take_answer();
-                        return Poll::Ready((call.decode)(body));
-                    }
+                    Sent::Answered(body) => return Poll::Ready((call.decode)(body)),
                     Sent::Failed => return Poll::Ready(Err(call.to.shared().inner.borrow_mut().take_error())),
                     Sent::Waiting(op) => {
                         call.progress = Progress::Waiting(op);

@@ -1,5 +1,6 @@
 //! What a handler can do: its context.
 
+use std::cell::OnceCell;
 use std::fmt;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -7,8 +8,10 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bbq_wire::{Code, EntityId, Error, Key, NodeUid, Result, Time};
+use buffa::Message;
 
 use super::Shared;
+use super::answer::Reply;
 use super::call::Call;
 use super::glue::Body;
 use super::group::Group;
@@ -38,7 +41,8 @@ pub struct Ctx {
     pub(crate) slot: u32,
     /// How many more messages this turn's future may handle.
     batch: u32,
-    pub(crate) id: Option<EntityId>,
+    /// Copied when it is first asked for.
+    id: OnceCell<EntityId>,
     /// How many effects waited for a commit when this call began.
     pub(crate) held: usize,
 }
@@ -54,7 +58,7 @@ pub(crate) enum Step {
 impl Ctx {
     /// The context of no task yet.
     pub(crate) fn new(shared: Rc<Shared>) -> Self {
-        Self { shared, task: NONE, call: NONE, slot: NONE, batch: 0, id: None, held: 0 }
+        Self { shared, task: NONE, call: NONE, slot: NONE, batch: 0, id: OnceCell::new(), held: 0 }
     }
 
     /// Becomes the context of a turn, in place: contexts are reused, and never moved while a turn has them.
@@ -63,6 +67,20 @@ impl Ctx {
         (self.task, self.call) = (task, task);
         self.slot = slot;
         self.batch = batch;
+    }
+
+    /// Lets go of what belongs to a turn that has ended.
+    #[inline]
+    pub(crate) fn clear(&mut self) {
+        self.id.take();
+    }
+
+    /// The entity whose turn this is; a service has no identity.
+    pub(crate) fn me(&self) -> Option<&EntityId> {
+        match self.slot {
+            NONE => None,
+            slot => Some(self.id.get_or_init(|| self.inner(|inner| inner.slots[slot as usize].id.clone()))),
+        }
     }
 
     /// Goes on with the next message of the mailbox within this turn's future, if it may.
@@ -91,8 +109,8 @@ impl Ctx {
 
     /// The context of a reentrant call within this turn.
     pub(crate) fn within(&self, call: u32, held: usize) -> Self {
-        let (shared, id) = (Rc::clone(&self.shared), self.id.clone());
-        Self { shared, task: self.task, call, slot: self.slot, batch: 0, id, held }
+        let (task, slot) = (self.task, self.slot);
+        Self { shared: Rc::clone(&self.shared), task, call, slot, batch: 0, id: OnceCell::new(), held }
     }
 
     pub(crate) fn inner<R>(&self, with: impl FnOnce(&mut Inner) -> R) -> R {
@@ -111,7 +129,7 @@ impl Ctx {
     /// In a service: it has no identity.
     #[must_use]
     pub fn id(&self) -> &EntityId {
-        self.id.as_ref().expect("only entities have an id")
+        self.me().expect("only entities have an id")
     }
 
     /// Key of the entity whose turn this is.
@@ -179,6 +197,14 @@ impl Ctx {
         (self.random() >> 11) as f64 / (1_u64 << 53) as f64
     }
 
+    /// The answer of this call, which is not even boxed when nobody waits for one. For generated code.
+    #[must_use]
+    pub fn answer<M: Message + Clone + Send + 'static>(&self, message: M) -> Payload {
+        let awaited =
+            |inner: &mut Inner| inner.tasks.get(self.call).is_some_and(|row| !matches!(row.reply, Reply::Nobody));
+        if self.inner(awaited) { Payload::of(message) } else { Payload::EMPTY }
+    }
+
     // ---- calling others --------------------------------------------------------------------------------------
 
     /// Typed access to an entity, wherever it lives; the first call brings it to life.
@@ -218,14 +244,14 @@ impl Ctx {
     }
 
     pub(crate) fn to_clients<S: ClientStub>(&self, to: ClientTarget) -> S {
-        S::bind(ClientHandle::new(Rc::clone(&self.shared), self.id.clone(), to))
+        S::bind(ClientHandle::new(Rc::clone(&self.shared), self.me().cloned(), to))
     }
 
     /// A named group of sessions for broadcast. An entity's groups are its own (two rooms may both have "all") and
     /// end with it; those of services are shared by all services.
     #[must_use]
     pub fn group(&self, name: &str) -> Group<'_> {
-        let name = match &self.id {
+        let name = match self.me() {
             Some(id) => format!("{id}/{name}").into(),
             None => name.into(),
         };
@@ -315,7 +341,7 @@ impl Ctx {
 
     /// Ends a timer; says whether there was one.
     pub fn cancel(&self, name: &str) -> bool {
-        self.id.is_some() && self.inner(|inner| inner.cancel_timer(self.slot, name))
+        self.slot != NONE && self.inner(|inner| inner.cancel_timer(self.slot, name))
     }
 
     fn timer(&self, name: &str, first: impl FnOnce(Time, u64) -> Option<(Time, Repeat)>) -> Result<()> {
@@ -329,9 +355,9 @@ impl Ctx {
     }
 
     pub(crate) fn require_entity(&self) -> Result<()> {
-        match self.id {
-            Some(_) => Ok(()),
-            None => Err(Error::new(Code::FAILED_PRECONDITION, "only entities can do this, not services")),
+        match self.slot {
+            NONE => Err(Error::new(Code::FAILED_PRECONDITION, "only entities can do this, not services")),
+            _ => Ok(()),
         }
     }
 
@@ -398,7 +424,7 @@ impl Ctx {
 
 impl fmt::Debug for Ctx {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Ctx({:?}, task {:?})", self.id, self.task)
+        write!(f, "Ctx({:?}, task {:?})", self.id.get(), self.task)
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::ctx::Ctx;
 use super::handle::{ClientStub, ClientTarget};
 use super::io::{ClientRef, GroupChange, GroupOp, Output, SessionEvent};
+use super::state::NONE;
 use super::task::Effect;
 
 /// A set of sessions that are pushed to together. The message is encoded once.
@@ -59,13 +60,13 @@ impl<'a> Group<'a> {
     fn change(&self, change: GroupChange) {
         let joins = matches!(change, GroupChange::Join(_));
         self.ctx.inner(|inner| {
-            if self.ctx.id.is_some() && joins {
+            if self.ctx.slot != NONE && joins {
                 let groups = &mut inner.extra(self.ctx.slot).groups;
                 if !groups.contains(&self.name) {
                     groups.push(Arc::clone(&self.name));
                 }
             }
-            let epoch = inner.epoch_of(self.ctx.id.as_ref());
+            let epoch = inner.slots.get(self.ctx.slot as usize).map_or(0, |slot| slot.epoch);
             let op = GroupOp { group: Arc::clone(&self.name), epoch, change };
             inner.effect(self.ctx.task, Effect::Out(Output::Group(op)));
         });

@@ -88,12 +88,17 @@ impl EntityHandle {
     }
 
     /// Its slot in this world; without a directory, it is brought to life here.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn find(&self, inner: &mut Inner) -> Option<u32> {
         let (index, generation) = self.0.found.get();
         if inner.slots.get(index as usize).is_some_and(|slot| slot.generation == generation) {
             return Some(index);
         }
+        self.search(inner)
+    }
+
+    #[inline(never)]
+    fn search(&self, inner: &mut Inner) -> Option<u32> {
         let index = inner.find(&self.0.id).or_else(|| inner.activate_solo(&self.0.id))?;
         self.0.found.set((index, inner.slots[index as usize].generation));
         Some(index)

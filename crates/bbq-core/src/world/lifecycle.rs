@@ -6,6 +6,7 @@ use bbq_wire::{Code, EntityId, Error, Result};
 
 use super::ctx::Ctx;
 use super::io::{ClientRef, Note, Output, StopReason};
+use super::state::NONE;
 use super::task::Effect;
 use crate::payload::Payload;
 
@@ -30,13 +31,14 @@ impl Ctx {
 
     fn set_watch(&self, subject: &EntityId, on: bool) -> Result<()> {
         self.require_entity()?;
+        let me = self.id();
         self.inner(|inner| {
             let watching = &mut inner.extra(self.slot).watching;
             watching.retain(|other| other != subject);
             if on {
                 watching.push(subject.clone());
             }
-            inner.set_watch(self.id(), subject, on);
+            inner.set_watch(me, subject, on);
         });
         Ok(())
     }
@@ -47,11 +49,11 @@ impl Ctx {
     /// `FAILED_PRECONDITION` in a service.
     pub fn notify(&self, name: &str, body: Payload) -> Result<()> {
         self.require_entity()?;
-        let name: Arc<str> = name.into();
+        let (me, name): (_, Arc<str>) = (self.id(), name.into());
         self.inner(|inner| {
             let Some(extra) = &inner.slots[self.slot as usize].extra else { return };
             for watcher in extra.watchers.clone() {
-                let note = Note { from: self.id().clone(), name: Arc::clone(&name), body: body.clone() };
+                let note = Note { from: me.clone(), name: Arc::clone(&name), body: body.clone() };
                 match inner.find(&watcher) {
                     Some(index) => inner.note(index, note),
                     None => inner.effect(self.task, Effect::Out(Output::Note(watcher, note))),
@@ -79,6 +81,7 @@ impl Ctx {
 
     fn set_watch_client(&self, client: &ClientRef, on: bool) -> Result<()> {
         self.require_entity()?;
+        let me = self.id();
         self.inner(|inner| {
             let clients = &mut inner.extra(self.slot).clients;
             let known = clients.iter().position(|other| other.session == client.session);
@@ -89,7 +92,7 @@ impl Ctx {
                 }
                 _ => return,
             }
-            inner.outputs.push_back(Output::WatchClient(self.id().clone(), client.clone(), on));
+            inner.outputs.push_back(Output::WatchClient(me.clone(), client.clone(), on));
         });
         Ok(())
     }
@@ -114,7 +117,7 @@ impl Ctx {
 
     /// Stores the state at the end of this turn, whatever the save policy says.
     pub fn save(&self) {
-        if self.id.is_some() {
+        if self.slot != NONE {
             self.inner(|inner| inner.slots[self.slot as usize].save_requested = true);
         }
     }

@@ -1,71 +1,74 @@
 //! Mailboxes: lists in one table of the world, so that an idle entity owns no queue memory.
 
+use std::rc::Rc;
+
 use bbq_wire::{Code, Error, Result, Time};
 
 use super::answer::Reply;
 use super::entity::{Life, Slot};
 use super::glue::{Hook, Work};
-use super::io::Note;
+use super::io::{Meta, Note};
 use super::state::{Inner, Message, NONE, Ready};
+use super::task::TaskRef;
+use crate::payload::Payload;
 
-/// The waiting messages of a world. Rows are reused where they are, so that a message is written once and read once.
-#[derive(Default)]
+/// The waiting messages of a world. Rows are reused where they are, the one that was freed last first, so that a message
+/// is written once and read once.
 pub(crate) struct Messages {
     rows: Vec<Link>,
-    free: Vec<u32>,
+    used: usize,
+    /// The first free row, the head of a list.
+    free: u32,
 }
 
-/// A waiting message and the one behind it.
+/// A waiting message and the one behind it. A free row holds nothing that needs to be dropped.
 struct Link {
-    message: Message,
+    work: Work,
+    rest: Envelope,
     next: u32,
+}
+
+/// A message without what it is about.
+pub(crate) struct Envelope {
+    pub(crate) reply: Reply,
+    pub(crate) deadline: Time,
+    pub(crate) parent: TaskRef,
+    pub(crate) meta: Option<Rc<Meta>>,
+}
+
+impl Default for Messages {
+    fn default() -> Self {
+        Self { rows: Vec::new(), used: 0, free: NONE }
+    }
 }
 
 impl Messages {
     pub(crate) fn len(&self) -> usize {
-        self.rows.len() - self.free.len()
-    }
-
-    /// Whether this message is a call whose deadline is after `now`.
-    #[inline]
-    pub(crate) fn is_call_before(&self, link: u32, now: Time) -> bool {
-        let message = &self.rows[link as usize].message;
-        message.deadline > now && matches!(message.work, Work::Call { .. })
+        self.used
     }
 
     #[inline(always)]
     fn insert(&mut self, message: Message, next: u32) -> u32 {
-        let Some(link) = self.free.pop() else { return self.grow(Link { message, next }) };
+        if self.free == NONE {
+            self.grow();
+        }
+        let link = self.free;
         let row = &mut self.rows[link as usize];
-        row.next = next;
-        // By its parts, which are in registers. A free row holds nothing that needs to be dropped.
+        self.used += 1;
+        self.free = std::mem::replace(&mut row.next, next);
+        // By its parts, which are in registers, over what needs not be dropped.
         let Message { work, reply, deadline, parent, meta } = message;
-        std::mem::forget(std::mem::replace(&mut row.message.work, work));
-        row.message.reply = reply;
-        row.message.deadline = deadline;
-        row.message.parent = parent;
-        std::mem::forget(std::mem::replace(&mut row.message.meta, meta));
+        std::mem::forget(std::mem::replace(&mut row.work, work));
+        std::mem::forget(std::mem::replace(&mut row.rest.meta, meta));
+        (row.rest.reply, row.rest.deadline, row.rest.parent) = (reply, deadline, parent);
         link
     }
 
     #[cold]
-    fn grow(&mut self, link: Link) -> u32 {
-        self.rows.push(link);
-        self.rows.len() as u32 - 1
-    }
-
-    #[inline(always)]
-    fn remove(&mut self, link: u32) -> (Message, u32) {
-        let row = &mut self.rows[link as usize];
-        let message = Message {
-            work: std::mem::replace(&mut row.message.work, Work::NOTHING),
-            reply: std::mem::take(&mut row.message.reply),
-            deadline: row.message.deadline,
-            parent: row.message.parent,
-            meta: row.message.meta.take(),
-        };
-        self.free.push(link);
-        (message, row.next)
+    fn grow(&mut self) {
+        self.free = self.rows.len() as u32;
+        let rest = Envelope { reply: Reply::Nobody, deadline: Time::MAX, parent: (NONE, 0), meta: None };
+        self.rows.push(Link { work: Work::NOTHING, rest, next: NONE });
     }
 }
 
@@ -80,16 +83,40 @@ pub(crate) struct Mailbox {
 impl Mailbox {
     pub(crate) const EMPTY: Self = Self { head: NONE, tail: NONE, len: 0 };
 
-    /// Takes the first message of a mailbox that is not empty.
+    fn pop(&mut self, messages: &mut Messages) -> Option<Message> {
+        let row = messages.rows.get_mut(self.head as usize)?;
+        let work = std::mem::replace(&mut row.work, Work::NOTHING);
+        let Envelope { reply, deadline, parent, meta } = self.pop_rest(messages);
+        Some(Message { work, reply, deadline, parent, meta })
+    }
+
+    /// Takes the first message if it is a call whose deadline is after `now`.
     #[inline(always)]
-    pub(crate) fn pop(&mut self, messages: &mut Messages) -> Message {
-        let (message, next) = messages.remove(self.head);
-        self.head = next;
-        self.len -= 1;
-        if next == NONE {
+    pub(crate) fn pop_call(&mut self, messages: &mut Messages, now: Time) -> Option<(u16, Payload, Envelope)> {
+        let row = messages.rows.get_mut(self.head as usize)?;
+        let Work::Call { method, body } = &mut row.work else { return None };
+        if row.rest.deadline <= now {
+            return None;
+        }
+        let (method, body) = (*method, std::mem::take(body));
+        Some((method, body, self.pop_rest(messages)))
+    }
+
+    /// Frees the first row, whose work has been taken.
+    #[inline(always)]
+    fn pop_rest(&mut self, messages: &mut Messages) -> Envelope {
+        let link = self.head;
+        let row = &mut messages.rows[link as usize];
+        let Envelope { reply, deadline, parent, meta } = &mut row.rest;
+        let (reply, deadline, parent, meta) = (std::mem::take(reply), *deadline, *parent, meta.take());
+        self.head = std::mem::replace(&mut row.next, messages.free);
+        if self.head == NONE {
             self.tail = NONE;
         }
-        message
+        self.len -= 1;
+        messages.free = link;
+        messages.used -= 1;
+        Envelope { reply, deadline, parent, meta }
     }
 }
 
@@ -116,15 +143,17 @@ impl Inner {
 
     /// Whether a message that nobody waits for may enter.
     #[inline]
-    pub(crate) fn has_room(&mut self, index: u32) -> Result<()> {
+    pub(crate) fn has_room(&self, index: u32) -> bool {
         let slot = &self.slots[index as usize];
-        if matches!(slot.life, Life::Stopping(_)) {
-            return Err(self.is_stopping(index));
+        !matches!(slot.life, Life::Stopping(_)) && slot.mailbox.len < self.desc(slot.kind).mailbox
+    }
+
+    #[cold]
+    pub(crate) fn has_no_room(&mut self, index: u32) -> Error {
+        match self.slots[index as usize].life {
+            Life::Stopping(_) => self.is_stopping(index),
+            _ => self.is_full(index),
         }
-        if slot.mailbox.len >= self.desc(slot.kind).mailbox {
-            return Err(self.is_full(index));
-        }
-        Ok(())
     }
 
     #[cold]
@@ -170,8 +199,7 @@ impl Inner {
     }
 
     pub(crate) fn pop(&mut self, index: u32) -> Option<Message> {
-        let mailbox = &mut self.slots[index as usize].mailbox;
-        (mailbox.len > 0).then(|| mailbox.pop(&mut self.messages))
+        self.slots[index as usize].mailbox.pop(&mut self.messages)
     }
 
     /// A note for an entity here; dropped when its mailbox is full.

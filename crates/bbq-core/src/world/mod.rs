@@ -65,11 +65,11 @@ pub struct World {
 impl Drop for World {
     fn drop(&mut self) {
         let Ok(mut inner) = self.shared.inner.try_borrow_mut() else { return };
-        let (tasks, spare) = (inner.tasks.take_all(), std::mem::take(&mut inner.spare));
+        let tasks = inner.tasks.take_all();
         let (slots, messages) = (std::mem::take(&mut inner.slots), std::mem::take(&mut inner.messages));
         drop(inner);
         // Values of users, whose destructors may look into the world.
-        drop((tasks, spare, slots, messages));
+        drop((tasks, slots, messages));
     }
 }
 

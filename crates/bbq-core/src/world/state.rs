@@ -13,7 +13,6 @@ use hashbrown::HashMap;
 use slab::Slab;
 
 use super::answer::{Answer, Reply, undelivered};
-use super::ctx::Ctx;
 use super::entity::{Directory, Drain, Slot};
 use super::glue::{AnyType, Definition, Hook, Work};
 use super::io::{Meta, Outgoing, Output, Target};
@@ -148,7 +147,7 @@ pub(crate) struct Inner {
     pub(crate) ready: VecDeque<Ready>,
     pub(crate) wheel: Wheel<Alarm>,
     pub(crate) outputs: VecDeque<Output>,
-    generation: u32,
+    pub(crate) generation: u32,
     /// The task that is being polled.
     pub(crate) current: u32,
     /// How many turns stand on the stack because their callers ran them at once.
@@ -157,9 +156,6 @@ pub(crate) struct Inner {
     pub(crate) ahead: u32,
     /// What the turn that ran at once last leaves for its caller.
     pub(crate) answer: Answer,
-    /// Contexts for the turns to come.
-    #[expect(clippy::vec_box, reason = "a turn holds its context by pointer; it is never moved")]
-    pub(crate) spare: Vec<Box<Ctx>>,
     /// No outstanding call ends before this.
     pub(crate) first_deadline: Time,
     pub(crate) draining: Option<Drain>,
@@ -190,7 +186,6 @@ impl Inner {
             depth: 0,
             ahead: 0,
             answer: Answer::None,
-            spare: Vec::new(),
             first_deadline: Time::MAX,
             draining: None,
             random,
@@ -253,6 +248,15 @@ impl Inner {
         }
     }
 
+    /// What a call inherits from its caller: how long it may take at most, its place in the chain, its session.
+    #[inline]
+    pub(crate) fn parentage(&self) -> (Time, TaskRef, Option<Rc<Meta>>) {
+        match self.caller() {
+            Some((task, row)) => (row.deadline, (task, row.generation), row.meta.clone()),
+            None => (Time::MAX, (NONE, 0), None),
+        }
+    }
+
     /// Entities that wait further up the chain of this caller, outermost first: what its outgoing call carries.
     pub(crate) fn chain(&self, caller: &Task) -> Vec<EntityId> {
         let mut chain = Vec::new();
@@ -311,14 +315,12 @@ impl Inner {
     }
 
     /// Puts a one-way message into a mailbox of this world.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn tell_here(&mut self, index: u32, method: u16, body: Payload, deadline: Time, meta: Option<Rc<Meta>>) {
-        match self.has_room(index) {
-            Ok(()) => {
-                let work = Work::Call { method, body };
-                self.push(index, Message { work, reply: Reply::Nobody, deadline, parent: (NONE, 0), meta });
-            }
-            Err(error) => undelivered(&error),
+        if !self.has_room(index) {
+            return undelivered(&self.has_no_room(index));
         }
+        let work = Work::Call { method, body };
+        self.push(index, Message { work, reply: Reply::Nobody, deadline, parent: (NONE, 0), meta });
     }
 }

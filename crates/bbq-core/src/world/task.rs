@@ -5,6 +5,7 @@ use std::rc::Rc;
 use bbq_wire::Time;
 
 use super::answer::Reply;
+use super::ctx::Ctx;
 use super::glue::{Turn, Work};
 use super::io::{Meta, Outgoing, Output};
 use super::state::{NO_TYPE, NONE};
@@ -29,6 +30,8 @@ pub(crate) struct Task {
     pub(crate) holds_effects: bool,
     /// 0 while the row is free.
     pub(crate) generation: u32,
+    /// Its context, while nobody uses it: it stays with the row.
+    pub(crate) ctx: Option<Box<Ctx>>,
     /// How many operations it waits for.
     pub(crate) operations: u32,
     /// The reentrant call that it runs now, in a row of its own, or [`NONE`]: that one makes the calls.
@@ -59,6 +62,7 @@ impl Task {
         lending: false,
         holds_effects: false,
         generation: 0,
+        ctx: None,
         operations: 0,
         within: NONE,
         depth: 0,
@@ -71,15 +75,22 @@ impl Task {
 }
 
 /// Rows are reused where they are, the one that was freed last first: a turn writes what differs, and moves no row.
-#[derive(Default)]
 pub(crate) struct Tasks {
     rows: Vec<Task>,
-    free: Vec<u32>,
+    used: usize,
+    /// The first free row; the next one stands in its `within`.
+    free: u32,
+}
+
+impl Default for Tasks {
+    fn default() -> Self {
+        Self { rows: Vec::new(), used: 0, free: NONE }
+    }
 }
 
 impl Tasks {
     pub(crate) fn len(&self) -> usize {
-        self.rows.len() - self.free.len()
+        self.used
     }
 
     #[inline]
@@ -101,8 +112,13 @@ impl Tasks {
         parent: TaskRef,
         meta: Option<Rc<Meta>>,
     ) -> (u32, &mut Task) {
-        let task = self.free.pop().unwrap_or_else(|| self.grow());
+        if self.free == NONE {
+            self.grow();
+        }
+        let task = self.free;
+        self.used += 1;
         let row = &mut self.rows[task as usize];
+        self.free = std::mem::replace(&mut row.within, NONE);
         row.generation = generation;
         row.deadline = deadline;
         row.parent = parent;
@@ -111,9 +127,9 @@ impl Tasks {
     }
 
     #[cold]
-    fn grow(&mut self) -> u32 {
+    fn grow(&mut self) {
+        self.free = self.rows.len() as u32;
         self.rows.push(Task::FREE);
-        self.rows.len() as u32 - 1
     }
 
     /// Frees a row. Its future is not in it any more, its reply and its outbox have been taken.
@@ -126,14 +142,14 @@ impl Tasks {
         row.reply = Reply::Nobody;
         (row.slot, row.service, row.generation, row.operations) = (NONE, NO_TYPE, 0, 0);
         (row.queued, row.lending, row.holds_effects) = (false, false, false);
-        (row.within, row.depth) = (NONE, 0);
-        self.free.push(task);
+        (row.within, row.depth) = (self.free, 0);
+        self.free = task;
+        self.used -= 1;
     }
 
     /// Every row, to be dropped.
     pub(crate) fn take_all(&mut self) -> Vec<Task> {
-        self.free.clear();
-        std::mem::take(&mut self.rows)
+        std::mem::take(self).rows
     }
 }
 

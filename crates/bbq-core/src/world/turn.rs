@@ -35,8 +35,6 @@ const MAX_DEPTH: u32 = 16;
 const MAX_AHEAD: u32 = 64;
 /// Most messages that the future of a turn handles after its first, before others that are ready.
 const MAX_BATCH: u32 = 15;
-/// Most contexts that are kept for turns to come.
-const MAX_SPARE: usize = 64;
 
 /// Runs until nothing is runnable.
 pub(crate) fn run(shared: &Rc<Shared>) {
@@ -65,8 +63,9 @@ fn start_turn(shared: &Rc<Shared>, mut borrowed: RefMut<'_, Inner>, index: u32) 
     }
     let Some(message) = inner.next_work(index) else { return };
     let Message { work, reply, deadline, parent, meta } = message;
-    let Some((task, entity, ctx)) = inner.begin_turn(shared, index, MAX_BATCH, deadline, parent, meta) else { return };
-    inner.tasks[task].reply = reply;
+    let Some((task, entity, ctx)) = inner.begin_turn(shared, index, MAX_BATCH, reply, deadline, (parent, meta)) else {
+        return;
+    };
     let turn = inner.table(index).turn(Some(entity), ctx, work);
     drop(borrowed);
     poll_turn(shared, task, turn);
@@ -80,15 +79,14 @@ pub(crate) fn run_at_once(
     index: u32,
     (method, body): (u16, Payload),
     deadline: Time,
-    parent: TaskRef,
-    meta: Option<Rc<Meta>>,
+    parentage: (TaskRef, Option<Rc<Meta>>),
 ) -> Sent {
     let inner = &mut *borrowed;
     let outer = inner.current;
-    let Some((task, entity, ctx)) = inner.begin_turn(shared, index, 0, deadline, parent, meta) else {
-        return Sent::Answered;
+    let reply = Reply::Here(outer, deadline);
+    let Some((task, entity, ctx)) = inner.begin_turn(shared, index, 0, reply, deadline, parentage) else {
+        return Sent::Answered(Payload::EMPTY);
     };
-    inner.tasks[task].reply = Reply::Here(outer, deadline);
     let turn = inner.table(index).call(Some(entity), ctx, method, body);
     inner.depth += 1;
     inner.ahead = inner.ahead.saturating_sub(1);
@@ -97,10 +95,13 @@ pub(crate) fn run_at_once(
     let inner = &mut *shared.inner.borrow_mut();
     inner.current = outer;
     inner.depth -= 1;
-    match inner.answer {
-        Answer::Ok(_) => Sent::Answered,
+    match std::mem::take(&mut inner.answer) {
+        Answer::Ok(body) => Sent::Answered(body),
         Answer::Later(op) => Sent::Waiting(op),
-        Answer::Err(_) | Answer::None => Sent::Failed,
+        error => {
+            inner.answer = error;
+            Sent::Failed
+        }
     }
 }
 
@@ -112,7 +113,7 @@ fn poll_task(shared: &Rc<Shared>, mut borrowed: RefMut<'_, Inner>, task: u32) {
         Some(turn) => turn,
         None => {
             let Some(work) = row.start.take() else { return };
-            let mut ctx = Box::new(Ctx::new(Rc::clone(shared)));
+            let mut ctx = row.ctx.take().unwrap_or_else(|| Box::new(Ctx::new(Rc::clone(shared))));
             ctx.begin(task, NONE, 0);
             inner.types[usize::from(row.service)].table.turn(None, ctx, work)
         }
@@ -231,18 +232,17 @@ impl Inner {
         shared: &Rc<Shared>,
         index: u32,
         batch: u32,
+        reply: Reply,
         deadline: Time,
-        parent: TaskRef,
-        meta: Option<Rc<Meta>>,
+        (parent, meta): (TaskRef, Option<Rc<Meta>>),
     ) -> Option<(u32, Body, Box<Ctx>)> {
         let generation = self.next_generation();
         let slot = &mut self.slots[index as usize];
         let entity = slot.body.take()?;
-        let mut ctx = self.spare.pop().unwrap_or_else(|| Box::new(Ctx::new(Rc::clone(shared))));
         let (task, row) = self.tasks.begin(generation, deadline, parent, meta);
-        (row.slot, row.holds_effects) = (index, slot.holds_effects);
+        (row.slot, row.reply, row.holds_effects) = (index, reply, slot.holds_effects);
+        let mut ctx = row.ctx.take().unwrap_or_else(|| Box::new(Ctx::new(Rc::clone(shared))));
         ctx.begin(task, index, batch);
-        ctx.id = Some(slot.id.clone());
         slot.task = task;
         slot.last_turn = self.now;
         self.stats.turns += 1;
@@ -261,7 +261,6 @@ impl Inner {
         slot.is_idle()
             && slot.mailbox.len == 0
             && slot.life == Life::Running
-            && self.desc(slot.kind).mailbox > 0
             && self.depth < MAX_DEPTH
             && (self.ready.is_empty() || self.ahead > 0)
             && self.may_wait()
@@ -274,21 +273,21 @@ impl Inner {
         let slot = &mut self.slots[index as usize];
         let row = &mut self.tasks[task];
         let plain = slot.life == Life::Running
-            && slot.mailbox.len > 0
             && !slot.fenced
             && !slot.holds_effects
             && slot.extra.as_ref().is_none_or(|extra| extra.reentrant.is_empty());
-        if !plain || !self.messages.is_call_before(slot.mailbox.head, self.now) {
+        if !plain {
             return Step::Last(answer);
         }
+        let Some((method, body, message)) = slot.mailbox.pop_call(&mut self.messages, self.now) else {
+            return Step::Last(answer);
+        };
         slot.last_turn = self.now;
         let to_save = slot.saves_later && !slot.save_armed;
-        let message = slot.mailbox.pop(&mut self.messages);
-        let Work::Call { method, body } = message.work else { unreachable!("it is a call") };
         let reply = std::mem::replace(&mut row.reply, message.reply);
         (row.deadline, row.parent, row.meta) = (message.deadline, message.parent, message.meta);
-        let generation = self.next_generation();
-        self.tasks[task].generation = generation;
+        self.generation = self.generation.wrapping_add(1).max(1);
+        row.generation = self.generation;
         self.stats.turns += 1;
         if !matches!(reply, Reply::Nobody) {
             self.give(reply, Ok(answer));
@@ -313,25 +312,17 @@ impl Inner {
         slot.task = NONE;
         slot.body = entity;
         let waiting = slot.mailbox.len > 0;
-        if let Reply::Here(..) = row.reply {
-            self.answer = Answer::Ok(answer);
+        ctx.clear();
+        row.ctx = Some(ctx);
+        let reply = std::mem::take(&mut row.reply);
+        self.tasks.end(task);
+        if let Reply::Here(..) = reply {
+            self.answer_here(answer);
         } else {
-            let reply = std::mem::take(&mut row.reply);
             self.give(reply, Ok(answer));
         }
-        self.tasks.end(task);
-        ctx.id = None;
-        self.keep(ctx);
         if waiting {
             self.go_on(index);
-        }
-    }
-
-    /// Keeps a context for the next turn.
-    #[inline]
-    fn keep(&mut self, ctx: Box<Ctx>) {
-        if self.spare.len() < MAX_SPARE {
-            self.spare.push(ctx);
         }
     }
 
@@ -343,10 +334,10 @@ impl Inner {
     /// The end of a service call, or of the turn of an entity that has, or is, something out of the ordinary.
     pub(crate) fn end_special_turn(&mut self, mut ctx: Box<Ctx>, entity: Option<Body>, result: Result<Payload>) {
         let (task, index) = (ctx.task, ctx.slot);
-        ctx.id = None;
-        self.keep(ctx);
         let result = result.map_err(passed_on);
+        ctx.clear();
         let row = &mut self.tasks[task];
+        row.ctx = Some(ctx);
         let (reply, outbox, service) = (std::mem::take(&mut row.reply), std::mem::take(&mut row.outbox), row.service);
         self.tasks.end(task);
         if index == NONE {

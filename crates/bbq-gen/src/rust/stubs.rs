@@ -411,8 +411,8 @@ fn dispatch(calls: &[Call<'_>], subject: &str, statik: &str) -> String {
     let arm = |call: &Call<'_>| {
         let (index, name) = (call.index, &call.name);
         let request = if call.request.is_some() { ", body.take()?" } else { "" };
-        let wrap = if call.reply.is_some() { "of" } else { "unit" };
-        format!("            {index} => {subject}.{name}(ctx{request}).await.map(__gobbq::Payload::{wrap}),\n")
+        let wrap = if call.reply.is_some() { "|reply| ctx.answer(reply)" } else { "__gobbq::Payload::unit" };
+        format!("            {index} => {subject}.{name}(ctx{request}).await.map({wrap}),\n")
     };
     let arms: String = calls.iter().map(arm).collect();
     format!(

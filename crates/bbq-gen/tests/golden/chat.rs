@@ -1675,11 +1675,11 @@ mod __gobbq_generated {
                 body: __gobbq::Payload,
             ) -> __gobbq::Result<__gobbq::Payload> {
                 match method {
-                    0 => entity.join(ctx, body.take()?).await.map(__gobbq::Payload::of),
+                    0 => entity.join(ctx, body.take()?).await.map(|reply| ctx.answer(reply)),
                     1 => entity.say(ctx, body.take()?).await.map(__gobbq::Payload::unit),
                     2 => entity.leave(ctx).await.map(__gobbq::Payload::unit),
-                    3 => entity.members(ctx).await.map(__gobbq::Payload::of),
-                    4 => entity.r#match(ctx, body.take()?).await.map(__gobbq::Payload::of),
+                    3 => entity.members(ctx).await.map(|reply| ctx.answer(reply)),
+                    4 => entity.r#match(ctx, body.take()?).await.map(|reply| ctx.answer(reply)),
                     _ => Err(__gobbq::no_such_method(&ROOM, method)),
                 }
             }
@@ -1821,7 +1821,7 @@ mod __gobbq_generated {
                 body: __gobbq::Payload,
             ) -> __gobbq::Result<__gobbq::Payload> {
                 match method {
-                    0 => entity.add(ctx, body.take()?).await.map(__gobbq::Payload::of),
+                    0 => entity.add(ctx, body.take()?).await.map(|reply| ctx.answer(reply)),
                     _ => Err(__gobbq::no_such_method(&COUNTER, method)),
                 }
             }
@@ -1914,8 +1914,8 @@ mod __gobbq_generated {
                 body: __gobbq::Payload,
             ) -> __gobbq::Result<__gobbq::Payload> {
                 match method {
-                    0 => service.list_http_rooms(ctx).await.map(__gobbq::Payload::of),
-                    1 => service.create(ctx, body.take()?).await.map(__gobbq::Payload::of),
+                    0 => service.list_http_rooms(ctx).await.map(|reply| ctx.answer(reply)),
+                    1 => service.create(ctx, body.take()?).await.map(|reply| ctx.answer(reply)),
                     _ => Err(__gobbq::no_such_method(&LOBBY, method)),
                 }
             }

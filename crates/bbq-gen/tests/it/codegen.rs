@@ -124,6 +124,13 @@ impl Payload {
 pub(crate) struct EntityId(pub(crate) String);
 #[derive(Debug)]
 pub(crate) struct Ctx;
+
+impl Ctx {
+    pub(crate) fn answer<M: buffa::Message + Clone + Send + 'static>(&self, message: M) -> Payload {
+        Payload::of(message)
+    }
+}
+
 #[derive(Debug)]
 pub(crate) struct StopReason;
 #[derive(Debug)]
