@@ -7,20 +7,27 @@
 //! ```text
 //!   Sim ── queue of events by time ──► node: worlds + mesh + gate ──► network (delay, cuts) ──► queue
 //!    │                            └──► players: the clients' session machines
-//!    └ faults by seed: cut a link or a connection, kill and restart a node, slow or failing store
+//!    ├──► center: the engine of the control plane, its disk ◄── links that delay and break ──► sessions of the nodes
+//!    └ faults by seed: cut a link or a connection, kill and restart a node, slow or failing store, a center that dies,
+//!      forgets everything or oversleeps, nodes that cannot reach it
 //! ```
 //! What it never does: read a clock, start a thread, open a socket.
 
 mod random;
 mod trace;
 mod network;
+mod settings;
+mod center;
+mod member;
 mod node;
 mod player;
 mod sim;
+mod membership;
 
 /// What clients are told to do, and tell: the inputs and outputs of [`Sim::tell_player`] and [`Sim::told`].
 pub use bbq_wire::client;
 pub use network::Network;
 pub use player::PlayerId;
 pub use random::Random;
-pub use sim::{Faults, Settings, Sim, Timeout};
+pub use settings::{Faults, Settings};
+pub use sim::{Sim, Timeout};

@@ -4,10 +4,13 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bbq_core::gate::{self, ConnId, Gate, MethodTable, Verified};
-use bbq_core::mesh::{self, FromGate, Mesh, Roles};
+use bbq_core::mesh::{self, FromGate, Mesh};
 use bbq_core::world::{self, Config, Definition, Input, Output, ReplyTo, World};
 use bbq_wire::{Code, EntityId, Error, NodeUid, Time};
 use bytes::{Bytes, BytesMut};
+
+use crate::member::{Member, roles};
+use crate::settings::Settings;
 
 /// What a node wants of its surroundings.
 #[derive(Debug)]
@@ -22,24 +25,22 @@ pub(crate) enum Wish {
     Hangup(ConnId),
 }
 
-/// What every node does.
-pub(crate) fn roles() -> Roles {
-    Roles::GAME | Roles::PROXY | Roles::GATE
-}
-
 pub(crate) struct Node {
     pub(crate) uid: NodeUid,
     pub(crate) alive: bool,
     pub(crate) wake: Option<Time>,
     pub(crate) drained: u16,
     pub(crate) lost: Vec<(EntityId, Error)>,
+    pub(crate) member: Member,
     mesh: Mesh,
     gate: Gate,
     pub(crate) worlds: Vec<World>,
 }
 
 impl Node {
-    pub(crate) fn new(uid: NodeUid, worlds: u16, scatter: bool, definitions: &[Definition], world: &Config) -> Self {
+    pub(crate) fn new(member: Member, settings: &Settings, definitions: &[Definition]) -> Self {
+        let Settings { worlds, scatter, ref world, .. } = *settings;
+        let uid = member.keeper.session().uid;
         let names = definitions.iter().map(|one| (one.desc().type_id(), one.desc().name.to_owned())).collect();
         let config = mesh::Config { me: uid, roles: roles(), worlds, names, ..mesh::Config::default() };
         let by_hash: mesh::Placement = Box::new(|id, _, candidates| {
@@ -59,6 +60,7 @@ impl Node {
             wake: None,
             drained: 0,
             lost: Vec::new(),
+            member,
             mesh,
             gate,
             worlds: (0..worlds).map(make).collect(),

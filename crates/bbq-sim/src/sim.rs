@@ -4,78 +4,32 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
+use bbq_core::control;
 use bbq_core::gate::{self, ConnId, Entropy};
-use bbq_core::mesh::{self, NodeInfo, SlotOwner, View};
+use bbq_core::mesh;
 use bbq_core::store::{self, MemoryStore};
-use bbq_core::world::{Config, Ctx, Definition, Input, Job, OpId, Opaque, StoreReply, StoreRequest};
+use bbq_core::world::{Ctx, Definition, Input, Job, OpId, Opaque, StoreReply, StoreRequest};
 use bbq_wire::client;
-use bbq_wire::id::SLOTS;
 use bbq_wire::mesh::MeshFrame;
 use bbq_wire::{Code, EntityId, Error, NodeUid, Time};
 use bytes::Bytes;
 
-use crate::network::{End, Links, Network};
-use crate::node::{Node, Wish, roles};
+use crate::center::{Center, Told};
+use crate::member::roles;
+use crate::membership::Truth;
+use crate::network::{End, Links};
+use crate::node::{Node, Wish};
 use crate::player::{Player, PlayerId, frames};
 use crate::random::Random;
+use crate::settings::{Faults, Settings};
 use crate::trace::Trace;
 
 /// A failed dial is tried again after this.
 const REDIAL: Duration = Duration::from_millis(200);
 /// How long [`Sim::run`] waits, in simulated time.
 const PATIENCE: Duration = Duration::from_secs(120);
-
-/// How a simulation is set up.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// Everything follows from it.
-    pub seed: u64,
-    /// How many nodes there are, at least 1; each is a game, a gate, and a proxy with directory slots.
-    pub nodes: usize,
-    /// Worlds in each, at least 1.
-    pub worlds: u16,
-    /// Entities are spread over the nodes by hash, instead of living where they are first called.
-    pub scatter: bool,
-    /// The network.
-    pub network: Network,
-    /// What goes wrong, and how often.
-    pub faults: Faults,
-    /// Time between the death of a node and the news of it, at most.
-    pub detection: Duration,
-    /// Settings of the worlds.
-    pub world: Config,
-}
-
-/// Mean time between faults of each kind; `None` = never.
-#[derive(Clone, Copy, Default, Debug)]
-pub struct Faults {
-    /// A link is cut; what is on its way is lost.
-    pub cut: Option<Duration>,
-    /// The connection of a client is cut; what is on its way is lost.
-    pub hangup: Option<Duration>,
-    /// A node dies, and comes back as a new incarnation.
-    pub kill: Option<Duration>,
-    /// A store request fails without effect, and may be tried again.
-    pub store: Option<Duration>,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            seed: 1,
-            nodes: 1,
-            worlds: 1,
-            scatter: false,
-            network: Network::default(),
-            faults: Faults::default(),
-            detection: Duration::from_secs(3),
-            world: Config::default(),
-        }
-    }
-}
 
 /// What was waited for did not happen in time.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -90,13 +44,24 @@ impl fmt::Display for Timeout {
 impl std::error::Error for Timeout {}
 
 #[derive(Debug)]
-enum Event {
+pub(crate) enum Event {
     Wake(usize),
     Frame(End, Bytes),
     LinkUp(End, usize),
     LinkDown(End),
     Dial(usize, NodeUid),
-    View(usize, Arc<View>),
+    /// A question of a node arrives at the center.
+    Ask(usize, NodeUid, u64, Box<control::Request>),
+    /// What the center says arrives.
+    Told(Box<Told>),
+    /// A node begins to watch the membership.
+    Watch(usize, NodeUid),
+    /// The session of a node has a deadline.
+    KeeperWake(usize, NodeUid),
+    /// The engine has a deadline.
+    CenterWake,
+    /// The center comes back; with its memory or without.
+    CenterBack(bool),
     Store(usize, NodeUid, u16, OpId, StoreRequest),
     StoreReply(usize, NodeUid, u16, OpId, Box<StoreReply>),
     /// A client dials a gate.
@@ -111,38 +76,41 @@ enum Event {
     Lost(PlayerId, ConnId),
     Fault(Fault),
     Start(usize),
-    Detected(usize, NodeUid),
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Fault {
+pub(crate) enum Fault {
     Cut,
     Hangup,
     Kill,
     Store,
+    Center,
+    Partition,
+    Jump,
 }
 
 type Script = Box<dyn FnMut() -> Opaque>;
 
 /// See the crate documentation.
 pub struct Sim {
-    settings: Settings,
-    definitions: Vec<Definition>,
-    random: Random,
-    now: Time,
+    pub(crate) settings: Settings,
+    pub(crate) definitions: Vec<Definition>,
+    pub(crate) random: Random,
+    pub(crate) now: Time,
     queue: BTreeMap<(Time, u64), Event>,
     last_event: u64,
-    nodes: Vec<Node>,
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) center: Center,
+    pub(crate) center_wake: Option<Time>,
+    pub(crate) truth: Truth,
     links: Links,
     players: Vec<Player>,
     last_conn: u64,
     store: MemoryStore,
-    view: View,
-    trace: Trace,
+    pub(crate) trace: Trace,
     scripts: BTreeMap<&'static str, Script>,
     store_failures: u32,
     store_back: Time,
-    incarnations: u64,
 }
 
 impl fmt::Debug for Sim {
@@ -156,7 +124,6 @@ impl Sim {
     #[must_use]
     pub fn new(mut settings: Settings, definitions: &[Definition]) -> Self {
         settings.worlds = settings.worlds.max(1);
-        let slots = vec![SlotOwner::default(); usize::from(SLOTS)];
         let mut sim = Self {
             random: Random::new(settings.seed),
             definitions: definitions.to_vec(),
@@ -164,23 +131,25 @@ impl Sim {
             queue: BTreeMap::new(),
             last_event: 0,
             nodes: Vec::new(),
+            center: Center::new(settings.control()),
+            center_wake: None,
+            truth: Truth::default(),
             links: Links::default(),
             players: Vec::new(),
             last_conn: 0,
             store: MemoryStore::new(),
-            view: View { slots, ..View::default() },
             trace: Trace::default(),
             scripts: BTreeMap::new(),
             store_failures: 0,
             store_back: Time::ZERO,
-            incarnations: 0,
             settings,
         };
         for index in 0..sim.settings.nodes.max(1) {
             sim.start(index);
         }
-        sim.publish();
-        for fault in [Fault::Cut, Fault::Hangup, Fault::Kill, Fault::Store] {
+        let faults =
+            [Fault::Cut, Fault::Hangup, Fault::Kill, Fault::Store, Fault::Center, Fault::Partition, Fault::Jump];
+        for fault in faults {
             sim.schedule_fault(fault);
         }
         sim
@@ -288,10 +257,20 @@ impl Sim {
         while self.step(until) {}
     }
 
+    /// What the simulator itself found wrong: a slot with two owners in one epoch, an epoch that went back, a node that
+    /// returned from the dead.
+    #[must_use]
+    pub fn broken(&self) -> &[String] {
+        self.truth.broken()
+    }
+
     /// From now on nothing goes wrong any more.
     pub fn stop_faults(&mut self) {
         self.settings.faults = Faults::default();
         (self.store_failures, self.store_back) = (0, self.now);
+        for node in &mut self.nodes {
+            node.member.cut_until = self.now;
+        }
     }
 
     /// A new client, which dials a gate. Clients are spread over the nodes; one whose gate dies goes to another.
@@ -332,7 +311,6 @@ impl Sim {
     /// # Panics
     /// There is no node with this index.
     pub fn kill(&mut self, index: usize) {
-        let uid = self.nodes[index].uid;
         self.nodes[index].alive = false;
         self.trace.event(self.now, "kill", &[index as u8]);
         for end in self.links.of(index) {
@@ -343,20 +321,15 @@ impl Sim {
                 self.hangup(id);
             }
         }
-        let after = self.random.between(Duration::from_millis(100), self.settings.detection);
-        self.at(self.now + after, Event::Detected(index, uid));
     }
 
-    /// Starts a dead node again, as a new incarnation.
+    /// Starts a dead node again, as a new incarnation; as soon as the center lets it in.
     ///
     /// # Panics
     /// There is no node with this index.
     pub fn restart(&mut self, index: usize) {
         if !self.nodes[index].alive {
-            let old = self.nodes[index].uid;
-            self.view.nodes.remove(&old);
             self.start(index);
-            self.publish();
         }
     }
 
@@ -366,24 +339,22 @@ impl Sim {
     /// # Panics
     /// There is no node with this index.
     pub fn drain(&mut self, index: usize) -> Vec<(EntityId, Error)> {
-        let uid = self.nodes[index].uid;
-        if let Some(info) = self.view.nodes.get_mut(&uid) {
-            info.draining = true;
-        }
-        self.publish();
+        let drained = control::Load { weight: 0, ..control::Load::default() };
+        self.note(index, control::Note::Load(drained));
         let until = self.now + PATIENCE;
         for world in 0..self.settings.worlds {
             self.nodes[index].feed_world(self.now, world, Input::Drain(until));
         }
         self.settle(index);
         while self.nodes[index].drained < self.settings.worlds && self.step(until + Duration::from_secs(1)) {}
+        self.leave(index);
         self.kill(index);
         std::mem::take(&mut self.nodes[index].lost)
     }
 
     // ---- the inside ------------------------------------------------------------------------------------------
 
-    fn at(&mut self, time: Time, event: Event) {
+    pub(crate) fn at(&mut self, time: Time, event: Event) {
         self.last_event += 1;
         self.queue.insert((time.max(self.now), self.last_event), event);
     }
@@ -435,7 +406,12 @@ impl Sim {
                 self.with(end.node, |node| node.feed_mesh(now, mesh::Input::LinkDown { link: end.link }));
             }
             Event::Dial(from, peer) => self.dial(from, peer),
-            Event::View(index, view) => self.with(index, |node| node.feed_mesh(now, mesh::Input::View(view))),
+            Event::Ask(index, uid, question, request) => self.asked(index, uid, question, *request),
+            Event::Told(told) => self.told_by_center(*told),
+            Event::Watch(index, uid) => self.begin_watch(index, uid),
+            Event::KeeperWake(index, uid) => self.keeper_wake(index, uid),
+            Event::CenterWake => self.center_wake(),
+            Event::CenterBack(with_memory) => self.center_back(with_memory),
             Event::Store(index, uid, world, op, request) => {
                 let reply = self.serve_store(request);
                 let delay = self.random.between(Duration::from_micros(50), Duration::from_millis(3));
@@ -479,24 +455,18 @@ impl Sim {
             }
             Event::Fault(fault) => self.inject(fault),
             Event::Start(index) => self.restart(index),
-            Event::Detected(index, uid) => {
-                if self.view.nodes.remove(&uid).is_some() {
-                    self.trace.event(now, "dead", &[index as u8]);
-                    self.publish();
-                }
-            }
         }
     }
 
     /// Does something with a living node, and what follows from it.
-    fn with(&mut self, index: usize, act: impl FnOnce(&mut Node)) {
+    pub(crate) fn with(&mut self, index: usize, act: impl FnOnce(&mut Node)) {
         if self.nodes[index].alive {
             act(&mut self.nodes[index]);
             self.settle(index);
         }
     }
 
-    fn settle(&mut self, index: usize) {
+    pub(crate) fn settle(&mut self, index: usize) {
         let mut wishes = VecDeque::new();
         let now = self.now;
         loop {
@@ -566,7 +536,8 @@ impl Sim {
     }
 
     fn dial(&mut self, from: usize, peer: NodeUid) {
-        let wanted = self.nodes[from].alive && self.view.nodes.contains_key(&peer);
+        let node = &self.nodes[from];
+        let wanted = node.alive && node.member.cluster.nodes.contains_key(&peer);
         let Some(to) = self.nodes.iter().position(|node| node.uid == peer) else { return };
         if !wanted || self.links.joined(from, to) {
             return;
@@ -666,45 +637,6 @@ impl Sim {
         }
     }
 
-    fn start(&mut self, index: usize) {
-        self.incarnations += 1;
-        let uid = NodeUid { node: index as u32 + 1, incarnation: self.incarnations };
-        let node = Node::new(uid, self.settings.worlds, self.settings.scatter, &self.definitions, &self.settings.world);
-        match self.nodes.get_mut(index) {
-            Some(old) => *old = node,
-            None => self.nodes.push(node),
-        }
-        let info = NodeInfo {
-            name: format!("node-{index}"),
-            roles: roles(),
-            address: format!("sim:{index}"),
-            serves: self.definitions.iter().map(|one| one.desc().type_id()).collect(),
-            ..NodeInfo::default()
-        };
-        self.view.nodes.insert(uid, info);
-        self.trace.event(self.now, "start", &[index as u8]);
-        self.settle(index);
-    }
-
-    /// Gives every slot to the node that likes it most, and tells everybody what the cluster looks like.
-    fn publish(&mut self) {
-        let owners: Vec<NodeUid> =
-            self.view.nodes.iter().filter(|(_, info)| !info.draining).map(|(uid, _)| *uid).collect();
-        for (slot, row) in self.view.slots.iter_mut().enumerate() {
-            let best = owners.iter().max_by_key(|uid| Random::new(slot as u64 ^ u64::from(uid.node) << 32).number());
-            let owner = best.copied().unwrap_or_default();
-            if owner != row.owner {
-                *row = SlotOwner { owner, epoch: row.epoch + 1 };
-            }
-        }
-        self.view.revision += 1;
-        let view = Arc::new(self.view.clone());
-        for index in self.alive() {
-            let delay = self.random.between(Duration::from_millis(1), Duration::from_millis(20));
-            self.at(self.now + delay, Event::View(index, Arc::clone(&view)));
-        }
-    }
-
     fn serve_store(&mut self, request: StoreRequest) -> StoreReply {
         if self.now < self.store_back {
             return StoreReply::Failed(Error::new(Code::UNAVAILABLE, "the simulated store is away"));
@@ -722,6 +654,9 @@ impl Sim {
             Fault::Hangup => self.settings.faults.hangup,
             Fault::Kill => self.settings.faults.kill,
             Fault::Store => self.settings.faults.store,
+            Fault::Center => self.settings.faults.center,
+            Fault::Partition => self.settings.faults.partition,
+            Fault::Jump => self.settings.faults.jump,
         };
         if let Some(mean) = mean {
             let after = self.random.between(mean / 10, mean * 2);
@@ -752,6 +687,9 @@ impl Sim {
                 }
             }
             Fault::Store if faults.store.is_some() => self.store_failures = 1 + self.random.below(5) as u32,
+            Fault::Center if faults.center.is_some() => self.center_dies(),
+            Fault::Partition if faults.partition.is_some() => self.partition(),
+            Fault::Jump if faults.jump.is_some() => self.jump(),
             _ => return,
         }
         self.schedule_fault(fault);

@@ -116,6 +116,9 @@ const KEYSPACE: &str = "key/";
 struct Counters {
     incarnation: u64,
     revision: u64,
+    /// The window of the recovery was open: an engine that dies in it has not got everybody back yet.
+    #[serde(default)]
+    recovering: bool,
 }
 
 #[derive(Debug)]
@@ -165,7 +168,7 @@ impl Engine {
             leases: BTreeMap::new(),
             certificates: BTreeMap::new(),
             watches: BTreeMap::new(),
-            recovery: (config.boot > 0).then(|| Recovery::until(Time::ZERO + config.recovery)),
+            recovery: (config.boot > 0).then(|| Recovery::new(config.recovery)),
             writes: Vec::new(),
             effects: Vec::new(),
             outputs: VecDeque::new(),
@@ -198,6 +201,7 @@ impl Engine {
             engine.restore_entry(now, path, entry).ok_or_else(|| RestoreError { key: path.clone() })?;
         }
         engine.incarnation = engine.incarnation.max(counters.incarnation);
+        engine.recovery = engine.recovery.or_else(|| counters.recovering.then(|| Recovery::new(config.recovery)));
         engine.keys = Keyspace::restored(entries, engine.keys.revision().max(counters.revision));
         if engine.slots.highest() < config.epoch_floor {
             // The Store is younger than these records: they come from a backup.
@@ -247,19 +251,23 @@ impl Engine {
     #[must_use]
     pub fn deadline(&self) -> Option<Time> {
         let leases = self.leases.values().map(|lease| lease.until);
-        let recovery = self.recovery.as_ref().filter(|recovery| recovery.is_waited_for()).map(Recovery::closes);
+        let recovery = self.recovery.as_ref().map(Recovery::deadline);
         leases.chain(recovery).min()
     }
 
     /// Orders the effects of one input: first what must be durable, then what is told.
     fn finish(&mut self) {
         if !self.writes.is_empty() {
-            let counters = Counters { incarnation: self.incarnation, revision: self.keys.revision() };
-            let mut writes = std::mem::take(&mut self.writes);
-            writes.push(Write { key: COUNTERS.into(), value: Some(encode_named(&counters)) });
-            self.outputs.push_back(Output::Persist(writes));
+            self.write_counters();
+            self.outputs.push_back(Output::Persist(std::mem::take(&mut self.writes)));
         }
         self.outputs.extend(self.effects.drain(..));
+    }
+
+    fn write_counters(&mut self) {
+        let (incarnation, revision) = (self.incarnation, self.keys.revision());
+        let counters = Counters { incarnation, revision, recovering: self.recovery.is_some() };
+        self.writes.push(Write { key: COUNTERS.into(), value: Some(encode_named(&counters)) });
     }
 
     fn request(&mut self, now: Time, request: Request) -> Result<Response, ControlError> {
@@ -328,7 +336,8 @@ impl Engine {
 
     /// Closes the window: everybody who came back takes part again.
     fn recover(&mut self, now: Time) {
-        let Some(recovery) = self.recovery.take_if(|recovery| recovery.closes() <= now) else { return };
+        let Some(recovery) = self.recovery.take_if(|recovery| recovery.pass(now)) else { return };
+        self.write_counters();
         if !recovery.is_waited_for() {
             return;
         }
@@ -478,7 +487,8 @@ impl Engine {
     /// An engine that overslept its deadline (stopped, swapped out, out of CPU) knows nothing about the time in between,
     /// and must not turn its own lag into certificates: every lease starts anew.
     fn forgive(&mut self, now: Time) {
-        if self.deadline().is_none_or(|deadline| now.since(deadline) < OVERSLEPT) {
+        let first = self.leases.values().map(|lease| lease.until).min();
+        if first.is_none_or(|deadline| now.since(deadline) < OVERSLEPT) {
             return;
         }
         for lease in self.leases.values_mut() {

@@ -11,6 +11,7 @@
 //! A cluster that is really new never notices: without a memory nobody waits.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use bbq_wire::{NodeUid, Time};
 
@@ -18,10 +19,15 @@ use super::node::{DeathCert, Memory};
 use super::protocol::limit;
 use super::slots::SlotTable;
 
+/// Between two looks at the clock no more than this counts: while the engine was stopped nobody could be heard, so a
+/// clock that jumps must not close the window.
+const STEP: Duration = Duration::from_millis(250);
+
 /// Memories, until the window closes.
 #[derive(Debug)]
 pub(super) struct Recovery {
-    until: Time,
+    left: Duration,
+    last: Time,
     memories: BTreeMap<NodeUid, Memory>,
     slots: Option<SlotTable>,
     revision: u64,
@@ -44,8 +50,15 @@ pub(super) struct Recovered {
 }
 
 impl Recovery {
-    pub(super) fn until(until: Time) -> Self {
-        Self { until, memories: BTreeMap::new(), slots: None, revision: 0, dead: BTreeMap::new() }
+    pub(super) fn new(window: Duration) -> Self {
+        Self {
+            left: window,
+            last: Time::ZERO,
+            memories: BTreeMap::new(),
+            slots: None,
+            revision: 0,
+            dead: BTreeMap::new(),
+        }
     }
 
     /// Whether there are nodes that wait for the window to close.
@@ -53,8 +66,16 @@ impl Recovery {
         !self.memories.is_empty()
     }
 
-    pub(super) const fn closes(&self) -> Time {
-        self.until
+    /// Lets time pass; says whether the window closes now.
+    pub(super) fn pass(&mut self, now: Time) -> bool {
+        self.left = self.left.saturating_sub(now.since(self.last).min(STEP));
+        self.last = now;
+        self.left.is_zero()
+    }
+
+    /// When to look again.
+    pub(super) fn deadline(&self) -> Time {
+        self.last + self.left.min(STEP)
     }
 
     /// Takes in what a node remembers. Beyond [`limit::NODES`] nothing is.

@@ -303,6 +303,40 @@ fn nodes_of_a_forgotten_engine_come_back_together_with_new_epochs_and_without_th
 }
 
 #[test]
+fn a_clock_that_jumps_does_not_close_the_window_before_anybody_could_be_heard() {
+    let mut first = Bench::new(Config { boot: 1000, ..config() });
+    let uid = first.open("a", Roles::PROXY);
+    let known = memory(&mut first, uid, 1);
+    let mut second = forgetful();
+    second.now = second.now + Config::default().recovery * 3;
+    second.tick();
+    assert_eq!(second.renew(uid), lost(uid));
+    second.ask(Request::Rejoin(Box::new(known))).unwrap_err();
+    second.pass(Config::default().recovery);
+    assert_eq!(second.renew(uid), Ok(Response::Done));
+}
+
+#[test]
+fn an_engine_that_dies_while_it_gets_its_nodes_back_begins_again() {
+    let mut first = Bench::new(Config { boot: 1000, ..config() });
+    let uid = first.open("a", Roles::PROXY);
+    let known = memory(&mut first, uid, 1);
+    let mut second = forgetful();
+    second.open("b", Roles::PROXY);
+    second.ask(Request::Rejoin(Box::new(known.clone()))).unwrap_err();
+    second.now = Time::ZERO;
+    let mut third = second.restarted(config());
+    assert_eq!(third.renew(uid), lost(uid));
+    third.ask(Request::Rejoin(Box::new(known))).unwrap_err();
+    third.pass(Config::default().recovery);
+    assert_eq!(third.renew(uid), Ok(Response::Done));
+    third.now = Time::ZERO;
+    let mut last = third.restarted(config());
+    let stranger = NodeUid { node: 5, incarnation: 5 };
+    assert!(last.renew(uid).is_ok() && is_over(&last.renew(stranger)), "the window stays closed");
+}
+
+#[test]
 fn of_two_processes_with_one_name_only_the_younger_comes_back() {
     let mut first = Bench::new(Config { boot: 1000, ..config() });
     let older = first.open("a", Roles::PROXY);

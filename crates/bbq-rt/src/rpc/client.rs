@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
-use super::{Connection, Frame, HEAD_BYTES, Hello, Kind, MAX_FRAME_BYTES, PING_EVERY, SILENCE};
+use super::{Connection, Frame, HEAD_BYTES, Kind, MAX_FRAME_BYTES, PING_EVERY, SILENCE};
 
 /// Calls that wait for the client's task; more wait in front of the queue.
 const QUEUE: usize = 256;
@@ -225,8 +225,7 @@ impl Task {
     }
 
     async fn converse(&mut self, mut connection: Connection) -> Result<(), End> {
-        let hello = timeout(SILENCE, connection.turn(true)).await.map_err(|_| silence())??;
-        Hello::check(&hello)?;
+        connection.greet().await?;
         self.pause = self.config.backoff.0;
         for (id, pending) in &mut self.calls {
             connection.push(Kind::Call, *id, &pending.body);

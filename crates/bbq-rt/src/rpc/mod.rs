@@ -10,7 +10,8 @@
 //! Calls are pipelined, and begin on the server in the order in which they were sent; answers come in any order. Bodies
 //! are MessagePack with named fields, so that the two ends may differ in version; this module does not look into them.
 //!
-//! Nothing is reserved because of a length that a peer wrote. A peer that is silent for too long is given up.
+//! Nothing is reserved because of a length that a peer wrote. A peer that is silent for too long is given up. Who has not
+//! said hello is nobody yet: he may send one small frame, within a short time, and only so many may be in that state.
 
 mod client;
 mod server;
@@ -36,6 +37,12 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// Largest frame, in bytes after its length. A larger one ends the connection.
 pub const MAX_FRAME_BYTES: usize = 8 << 20;
+
+/// Largest first frame.
+const MAX_HELLO_BYTES: usize = 4 << 10;
+
+/// Time for the first frame.
+const GREETING: Duration = Duration::from_secs(3);
 
 /// The protocol described above. Another number at the other end ends the connection.
 const PROTOCOL: u32 = 1;
@@ -120,16 +127,28 @@ struct Connection {
     writer: OwnedWriteHalf,
     inbox: BytesMut,
     outbox: BytesMut,
+    /// Largest frame that is accepted.
+    limit: usize,
 }
 
 impl Connection {
-    /// Begins with a hello.
+    /// Begins with a hello; [`Connection::greet`] waits for the one of the peer.
     fn new(stream: TcpStream) -> io::Result<Self> {
         stream.set_nodelay(true)?;
         let (reader, writer) = stream.into_split();
-        let mut connection = Self { reader, writer, inbox: BytesMut::new(), outbox: BytesMut::new() };
+        let (inbox, outbox) = (BytesMut::new(), BytesMut::new());
+        let mut connection = Self { reader, writer, inbox, outbox, limit: MAX_HELLO_BYTES };
         connection.push(Kind::Hello, 0, &encode_named(&Hello { protocol: PROTOCOL }));
         Ok(connection)
+    }
+
+    /// The handshake, at both ends.
+    async fn greet(&mut self) -> io::Result<()> {
+        let late = |_| io::Error::new(io::ErrorKind::TimedOut, "the peer did not say hello in time");
+        let hello = tokio::time::timeout(GREETING, self.turn(true)).await.map_err(late)??;
+        Hello::check(&hello)?;
+        self.limit = MAX_FRAME_BYTES;
+        Ok(())
     }
 
     /// Queues a frame. Bodies are at most [`MAX_FRAME_BYTES`] less the head; callers see to it.
@@ -150,7 +169,7 @@ impl Connection {
     /// when the future is dropped.
     async fn turn(&mut self, read: bool) -> io::Result<Frame> {
         loop {
-            if read && let Some(frame) = cut(&mut self.inbox)? {
+            if read && let Some(frame) = cut(&mut self.inbox, self.limit)? {
                 return Ok(frame);
             }
             self.inbox.reserve(READ_BYTES);
@@ -167,10 +186,10 @@ impl Connection {
 }
 
 /// Takes a whole frame off the front.
-fn cut(inbox: &mut BytesMut) -> io::Result<Option<Frame>> {
+fn cut(inbox: &mut BytesMut, limit: usize) -> io::Result<Option<Frame>> {
     let Some(len) = inbox.first_chunk::<LENGTH_BYTES>() else { return Ok(None) };
     let len = usize::try_from(u32::from_be_bytes(*len)).unwrap_or(usize::MAX);
-    if !(HEAD_BYTES..=MAX_FRAME_BYTES).contains(&len) {
+    if !(HEAD_BYTES..=limit).contains(&len) {
         return Err(broken(format!("a frame of {len} bytes")));
     }
     if inbox.len() < LENGTH_BYTES + len {

@@ -8,21 +8,24 @@ use std::task::Poll;
 
 use bytes::Bytes;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, sleep_until};
 
-use super::{BoxFuture, CLIENT_SILENCE, Connection, Frame, Hello, Kind};
+use super::{BoxFuture, CLIENT_SILENCE, Connection, Frame, Kind};
 
 /// Most connections; more are closed at once.
 const MAX_CONNECTIONS: usize = 8192;
+
+/// Most connections whose peers have not said hello; more are closed at once.
+const MAX_GREETINGS: usize = 256;
 
 /// A connection is not read while it has this many unanswered calls, or this many bytes in them.
 const IN_FLIGHT: usize = 1024;
 /// See [`IN_FLIGHT`].
 const IN_FLIGHT_BYTES: usize = 32 << 20;
 
-/// Most watches of a connection; more end it.
+/// Most watches of a connection; more end it, and so does a number that is in use.
 const MAX_WATCHES: usize = 256;
 
 /// Events of all watches that wait to be written.
@@ -73,6 +76,7 @@ impl Server {
 
 async fn accept(listener: TcpListener, handler: Arc<dyn Handler>, mut stopped: watch::Receiver<()>) {
     let mut connections = JoinSet::new();
+    let greetings = Arc::new(Semaphore::new(MAX_GREETINGS));
     loop {
         tokio::select! {
             // The sender is gone.
@@ -80,9 +84,13 @@ async fn accept(listener: TcpListener, handler: Arc<dyn Handler>, mut stopped: w
             Some(_) = connections.join_next() => {}
             accepted = listener.accept() => match accepted {
                 Ok((stream, peer)) if connections.len() < MAX_CONNECTIONS => {
+                    let Ok(greeting) = greetings.clone().try_acquire_owned() else {
+                        tracing::warn!(%peer, limit = MAX_GREETINGS, "too many peers have not said hello, one was closed");
+                        continue;
+                    };
                     let handler = handler.clone();
                     connections.spawn(async move {
-                        if let Err(error) = serve(stream, handler).await
+                        if let Err(error) = serve(stream, greeting, handler).await
                             && error.kind() != io::ErrorKind::UnexpectedEof
                         {
                             tracing::debug!(%peer, %error, "the connection of a node ended");
@@ -121,13 +129,14 @@ struct Peer {
     items: mpsc::Sender<Item>,
 }
 
-async fn serve(stream: TcpStream, handler: Arc<dyn Handler>) -> io::Result<()> {
+async fn serve(stream: TcpStream, greeting: OwnedSemaphorePermit, handler: Arc<dyn Handler>) -> io::Result<()> {
+    let mut connection = Connection::new(stream)?;
+    connection.greet().await?;
+    drop(greeting);
     let (items, mut item_inbox) = mpsc::channel(ITEMS);
     let (calls, feeders) = (JoinSet::new(), JoinSet::new());
-    let connection = Connection::new(stream)?;
     let mut peer = Peer { connection, handler, calls, call_bytes: 0, watches: BTreeMap::new(), feeders, items };
     let mut heard = Instant::now();
-    let mut greeted = false;
     loop {
         let room = peer.connection.has_room();
         let read = room && peer.calls.len() < IN_FLIGHT && peer.call_bytes < IN_FLIGHT_BYTES;
@@ -135,12 +144,7 @@ async fn serve(stream: TcpStream, handler: Arc<dyn Handler>) -> io::Result<()> {
             frame = peer.connection.turn(read) => {
                 let frame = frame?;
                 heard = Instant::now();
-                if greeted {
-                    peer.take(frame).await?;
-                } else {
-                    Hello::check(&frame)?;
-                    greeted = true;
-                }
+                peer.take(frame).await?;
             }
             Some(call) = peer.calls.join_next(), if room => match call {
                 Ok(call) => peer.answer(&call),
@@ -190,8 +194,8 @@ impl Peer {
     }
 
     fn watch(&mut self, id: u64, body: Bytes) -> io::Result<()> {
-        if self.watches.len() >= MAX_WATCHES {
-            return Err(io::Error::other("too many watches"));
+        if self.watches.len() >= MAX_WATCHES || self.watches.contains_key(&id) {
+            return Err(super::broken("too many watches, or two with one number"));
         }
         let (watch, items) = (self.handler.watch(body), self.items.clone());
         let feeder = self.feeders.spawn(async move {

@@ -147,7 +147,7 @@ async fn a_peer_that_breaks_the_protocol_is_cut_off() {
 
 fn cut_all(inbox: &mut BytesMut, frames: &mut Vec<(u8, u64, Bytes)>) -> bool {
     loop {
-        match cut(inbox) {
+        match cut(inbox, MAX_FRAME_BYTES) {
             Ok(Some(Frame { kind, id, body })) => frames.push((kind as u8, id, body)),
             Ok(None) => return true,
             Err(_) => return false,
@@ -188,6 +188,75 @@ proptest! {
 #[test]
 fn a_length_reserves_nothing() {
     let mut inbox = BytesMut::from(&[0, 0x7f, 0xff, 0xff, 1][..]);
-    assert!(cut(&mut inbox).unwrap().is_none());
+    assert!(cut(&mut inbox, MAX_FRAME_BYTES).unwrap().is_none());
     assert!(inbox.capacity() < 100);
+}
+
+/// A peer that speaks in bytes.
+async fn raw(server: &Server) -> TcpStream {
+    TcpStream::connect(server.local_addr()).await.unwrap()
+}
+
+async fn ends(stream: &mut TcpStream) {
+    let mut rest = Vec::new();
+    // A reset is an end as well.
+    let _ = timeout(PATIENCE, stream.read_to_end(&mut rest)).await.expect("the server ends the connection");
+}
+
+fn frame(kind: Kind, id: u64, body: &[u8]) -> Vec<u8> {
+    let mut bytes = ((body.len() + HEAD_BYTES) as u32).to_be_bytes().to_vec();
+    bytes.push(kind as u8);
+    bytes.extend_from_slice(&id.to_be_bytes());
+    bytes.extend_from_slice(body);
+    bytes
+}
+
+fn hello() -> Vec<u8> {
+    frame(Kind::Hello, 0, &encode_named(&Hello { protocol: PROTOCOL }))
+}
+
+#[tokio::test]
+async fn peers_that_never_say_hello_keep_nobody_out_for_long() {
+    let (server, _echo) = server().await;
+    let mut silent = Vec::new();
+    for _ in 0..300 {
+        silent.push(raw(&server).await);
+    }
+    // The ones above the limit are closed at once, the others when their time is over; then there is room again.
+    let client = client(&server, PATIENCE);
+    assert_eq!(client.call("here".into(), true).await, Ok("here".into()));
+    for stream in &mut silent {
+        ends(stream).await;
+    }
+}
+
+#[tokio::test]
+async fn a_first_frame_that_is_large_or_no_hello_ends_the_connection_before_it_is_read() {
+    let (server, echo) = server().await;
+    let mut large = raw(&server).await;
+    large.write_all(&((MAX_HELLO_BYTES + 1) as u32).to_be_bytes()).await.unwrap();
+    ends(&mut large).await;
+    let mut rude = raw(&server).await;
+    rude.write_all(&frame(Kind::Call, 1, b"body")).await.unwrap();
+    ends(&mut rude).await;
+    assert!(echo.begun.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn watches_of_a_connection_are_bounded_and_a_number_names_one_of_them() {
+    let (server, _echo) = server().await;
+    let watches = |ids: Vec<u64>| ids.into_iter().fold(hello(), |all, id| [all, frame(Kind::Watch, id, b"w")].concat());
+    for ids in [vec![1, 1], (0..=256).collect()] {
+        let mut stream = raw(&server).await;
+        stream.write_all(&watches(ids)).await.unwrap();
+        ends(&mut stream).await;
+    }
+    let mut stream = raw(&server).await;
+    stream.write_all(&watches((0..256).collect())).await.unwrap();
+    stream.write_all(&frame(Kind::Call, 7, b"still here")).await.unwrap();
+    let mut seen = Vec::new();
+    while !seen.windows(10).any(|window| window == b"still here") {
+        let count = timeout(PATIENCE, stream.read_buf(&mut seen)).await.unwrap().unwrap();
+        assert!(count > 0, "the connection ended");
+    }
 }

@@ -72,7 +72,8 @@ pub(crate) fn run(seed: u64) -> Report {
         (!dice.one_in(3)).then(|| dice.between(Duration::from_millis(low), Duration::from_millis(high)))
     };
     let (cut, kill, store) = (maybe(100, 3000), maybe(1000, 10_000), maybe(100, 3000));
-    let faults = Faults { cut, kill, store, hangup: None };
+    let (center, partition, jump) = (maybe(2000, 12_000), maybe(1000, 8000), maybe(1000, 8000));
+    let faults = Faults { cut, kill, store, hangup: None, center, partition, jump };
     let settings = Settings {
         seed,
         nodes: 1 + dice.below(5) as usize,
@@ -100,6 +101,7 @@ pub(crate) fn run(seed: u64) -> Report {
     sim.advance(Duration::from_secs(5));
     let mut report = Report::default();
     check(&mut sim, &book, &mut report);
+    report.broken.extend_from_slice(sim.broken());
     report.trace = sim.trace();
     report.events = sim.events();
     report.broken.extend(COMPLAINTS.with(|all| all.borrow_mut().drain(..).collect::<Vec<_>>()));
