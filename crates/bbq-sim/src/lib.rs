@@ -22,7 +22,6 @@ mod member;
 mod node;
 mod player;
 mod sim;
-mod membership;
 
 /// What clients are told to do, and tell: the inputs and outputs of [`Sim::tell_player`] and [`Sim::told`].
 pub use bbq_wire::client;

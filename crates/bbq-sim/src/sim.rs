@@ -1,5 +1,7 @@
 //! The simulation: a queue of events by time, and the surroundings of the nodes.
 
+mod membership;
+
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
@@ -18,13 +20,14 @@ use bytes::Bytes;
 
 use crate::center::{Center, Told};
 use crate::member::roles;
-use crate::membership::Truth;
 use crate::network::{End, Links};
 use crate::node::{Node, Wish};
 use crate::player::{Player, PlayerId, frames};
 use crate::random::Random;
 use crate::settings::{Faults, Settings};
 use crate::trace::Trace;
+
+use membership::Truth;
 
 /// A failed dial is tried again after this.
 const REDIAL: Duration = Duration::from_millis(200);

@@ -13,10 +13,10 @@ use bbq_core::control::{
 use bbq_core::mesh;
 use bbq_wire::NodeUid;
 
+use super::{Event, Sim};
 use crate::center::{Peer, Told};
 use crate::member::{Member, info, view};
 use crate::node::Node;
-use crate::sim::{Event, Sim};
 
 /// What failed is tried again after at most this.
 const AGAIN: Duration = Duration::from_millis(300);
