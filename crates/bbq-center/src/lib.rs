@@ -1,4 +1,5 @@
-//! The center role: serves the embedded control plane and an embedded Store to the nodes of a cluster.
+//! The center role: serves the control plane and an embedded Store to the nodes of a cluster. The control plane is the
+//! embedded one, or another engine that is passed on.
 //!
 //! With a data directory, everything that was acknowledged survives a restart; incarnations and slot epochs only grow.
 //! Games keep serving while their center is away: leases are given anew when it comes back.
@@ -9,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bbq_rt::control::{Config, ControlPlane, LocalControl, Request, WatchStream};
+use bbq_rt::control::{Config, ControlAddress, ControlPlane, LocalControl, Request, SharedConfig, WatchStream};
 use bbq_rt::rpc::{Answer, BoxFuture, Call, Handler, Item, Server};
 use bbq_rt::store::{MemoryStore, OpenError, RedbStore, Store, StoreError, Trouble};
 use bytes::Bytes;
@@ -30,6 +31,8 @@ pub struct CenterConfig {
     pub listen: String,
     /// Where to keep state. It is made if it is missing. `None`: everything is forgotten at the end.
     pub data: Option<PathBuf>,
+    /// The engine that has the control plane; `None`: the embedded one, kept with the other state.
+    pub control: Option<ControlAddress>,
     /// Lease length of nodes that ask for none.
     pub ttl: Duration,
     /// Time between the end of a lease and the death certificate.
@@ -41,7 +44,7 @@ pub struct CenterConfig {
 impl Default for CenterConfig {
     fn default() -> Self {
         let Config { ttl, grace, history, .. } = Config::default();
-        Self { listen: "127.0.0.1:0".into(), data: None, ttl, grace, history }
+        Self { listen: "127.0.0.1:0".into(), data: None, control: None, ttl, grace, history }
     }
 }
 
@@ -113,8 +116,14 @@ impl std::error::Error for StartError {
 #[derive(Debug)]
 pub struct Center {
     server: Server,
-    control: LocalControl,
+    control: AnyControl,
     store: AnyStore,
+}
+
+#[derive(Clone, Debug)]
+enum AnyControl {
+    Embedded(LocalControl),
+    Engine(Arc<dyn ControlPlane>),
 }
 
 #[derive(Clone, Debug)]
@@ -134,10 +143,16 @@ pub async fn serve(config: CenterConfig) -> Result<Center, StartError> {
     let CenterConfig { ttl, grace, history, .. } = config;
     let engine = Config { ttl, grace, history, ..Config::default() };
     let (control, store) = match &config.data {
-        None => (LocalControl::volatile(engine), AnyStore::Memory(Arc::default())),
+        None => {
+            let control = match &config.control {
+                None => AnyControl::Embedded(LocalControl::volatile(engine)),
+                Some(address) => AnyControl::Engine(address.connect(shared(engine))),
+            };
+            (control, AnyStore::Memory(Arc::default()))
+        }
         Some(directory) => {
             let store = RedbStore::open(&directory.join(STORE_FILE)).map_err(StartError::Store)?;
-            match open_control(engine, directory, &store).await {
+            match open_control(engine, config.control.as_ref(), directory, &store).await {
                 Ok(control) => (control, AnyStore::File(store)),
                 Err(error) => {
                     store.close().await;
@@ -146,18 +161,30 @@ pub async fn serve(config: CenterConfig) -> Result<Center, StartError> {
             }
         }
     };
-    let handler = Desk { control: Arc::new(control.clone()), store: store.port() };
+    let handler = Desk { control: control.port(), store: store.port() };
     let server = Server::start(listener, Arc::new(handler)).map_err(failed)?;
     tracing::info!(address = %server.local_addr(), data = ?config.data, "the center serves");
     Ok(Center { server, control, store })
 }
 
-async fn open_control(engine: Config, directory: &Path, store: &RedbStore) -> Result<LocalControl, StartError> {
+fn shared(Config { ttl, grace, epoch_floor, .. }: Config) -> SharedConfig {
+    SharedConfig { ttl, grace, epoch_floor, ..SharedConfig::default() }
+}
+
+async fn open_control(
+    engine: Config,
+    address: Option<&ControlAddress>,
+    directory: &Path,
+    store: &RedbStore,
+) -> Result<AnyControl, StartError> {
     let epoch_floor = store.slot_epoch().await.map_err(StartError::Read)?;
     let engine = Config { epoch_floor, ..engine };
+    if let Some(address) = address {
+        return Ok(AnyControl::Engine(address.connect(shared(engine))));
+    }
     let control = LocalControl::open(engine, &directory.join(CONTROL_FILE)).map_err(StartError::Control)?;
     compare(directory, control.is_new(), store.is_new(), epoch_floor);
-    Ok(control)
+    Ok(AnyControl::Embedded(control))
 }
 
 /// Says it when one of the two files is there without the other.
@@ -190,7 +217,7 @@ impl Center {
     /// Its control plane, without the network.
     #[must_use]
     pub fn control(&self) -> Arc<dyn ControlPlane> {
-        Arc::new(self.control.clone())
+        self.control.port()
     }
 
     /// Its Store, without the network.
@@ -216,6 +243,29 @@ impl Center {
         self.control.close().await;
         if let AnyStore::File(store) = &self.store {
             store.close().await;
+        }
+    }
+}
+
+impl AnyControl {
+    fn port(&self) -> Arc<dyn ControlPlane> {
+        match self {
+            Self::Embedded(control) => Arc::new(control.clone()),
+            Self::Engine(control) => control.clone(),
+        }
+    }
+
+    async fn stopped(&self) {
+        match self {
+            Self::Embedded(control) => control.stopped().await,
+            // Engines come back.
+            Self::Engine(_) => std::future::pending().await,
+        }
+    }
+
+    async fn close(&self) {
+        if let Self::Embedded(control) = self {
+            control.close().await;
         }
     }
 }

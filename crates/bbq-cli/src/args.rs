@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use bbq_rt::control::{ControlAddress, EngineKind};
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::codes::Code;
@@ -78,6 +79,9 @@ pub(crate) struct Dev {
     /// Where state is kept; in memory, until `bbq dev` ends, without it
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
+    /// etcd://HOST:PORT,.., consul://HOST:PORT or zookeeper://HOST:PORT,..; the center without it
+    #[arg(long, value_name = "URL", value_parser = engine)]
+    pub(crate) control_plane: Option<ControlAddress>,
     #[command(flatten)]
     pub(crate) life: Life,
 }
@@ -95,6 +99,14 @@ pub(crate) struct Demo {
     pub(crate) center_listen: SocketAddr,
     #[command(flatten)]
     pub(crate) life: Life,
+}
+
+/// An engine for the control plane. A center of another process cannot be it: `bbq dev` has one.
+fn engine(text: &str) -> Result<ControlAddress, String> {
+    match text.parse()? {
+        ControlAddress { engine: EngineKind::Center, .. } => Err("`bbq dev` has a center of its own".into()),
+        address => Ok(address),
+    }
 }
 
 /// How long a command that stays runs, and how others learn that it is there.

@@ -18,7 +18,7 @@ use bbq_gate::{
     Compat, CompatConfig, Counters, Ends, Gate, GateConfig, Pages, StartError as GateError, TlsConfig, Verifier,
 };
 use bbq_rt::clock::Clock;
-use bbq_rt::control::{Attendance, CenterControl, ControlPlane, Membership, Standing};
+use bbq_rt::control::{Attendance, CenterControl, ControlPlane, Membership, SharedConfig, Standing};
 use bbq_rt::mesh::{Address, Inboxes, Listener, MeshConfig, MeshHandle, MeshNode, SIDECAR_LABEL, views};
 use bbq_rt::store::{CenterStore, Store};
 use bbq_wire::NodeUid;
@@ -251,7 +251,11 @@ impl Node {
         Ok(match (&self.center, &options.center) {
             (Some(center), _) => (center.control(), center.store()),
             (None, Some(address)) => {
-                (Arc::new(CenterControl::new(address.clone())), Arc::new(CenterStore::new(address.clone())))
+                let control: Arc<dyn ControlPlane> = match &options.control_plane {
+                    None => Arc::new(CenterControl::new(address.clone())),
+                    Some(engine) => engine.connect(SharedConfig::default()),
+                };
+                (control, Arc::new(CenterStore::new(address.clone())))
             }
             (None, None) => {
                 let what = "a process without the center role must be told where the center is";
@@ -373,6 +377,7 @@ async fn start_center(options: &Options) -> Result<Option<Center>> {
     let config = CenterConfig {
         listen: options.center_listen.to_string(),
         data: options.data.clone(),
+        control: options.control_plane.clone(),
         ..CenterConfig::default()
     };
     bbq_center::serve(config).await.map(Some).map_err(|error| {
@@ -438,15 +443,28 @@ async fn check_cluster(control: &dyn ControlPlane, options: &Options) -> Result<
     if name == options.cluster {
         return Ok(());
     }
-    let what = format!("the center belongs to the cluster `{name}`, and this process to `{}`", options.cluster);
-    Err(Failure::new(what, "correct --cluster or --center; a center with --data keeps its name"))
+    let what = format!("{} belongs to the cluster `{name}`, and this process to `{}`", place(options), options.cluster);
+    let fix = match options.control_plane {
+        None => "correct --cluster or --center; a center with --data keeps its name",
+        Some(_) => "correct --cluster; or give this cluster keys of its own with a path, --control-plane URL/PATH",
+    };
+    Err(Failure::new(what, fix))
+}
+
+/// What has the control plane, for people.
+fn place(options: &Options) -> String {
+    match (&options.control_plane, &options.center) {
+        (Some(address), _) => format!("the control plane at {address}"),
+        (None, Some(center)) => format!("the center {center}"),
+        (None, None) => "the center of this process".to_owned(),
+    }
 }
 
 async fn attend(options: &Options, control: Arc<dyn ControlPlane>, info: NodeInfo) -> Result<Attendance> {
     patiently(options, async || Attendance::open(control.clone(), info.clone(), LEASE).await).await
 }
 
-/// Tries again while the center cannot be reached, up to [`JOIN_LIMIT`].
+/// Tries again while the control plane cannot be reached, up to [`JOIN_LIMIT`].
 async fn patiently<T>(options: &Options, attempt: impl AsyncFn() -> Result<T, ControlError>) -> Result<T> {
     let mut last = "no answer".to_owned();
     let done = tokio::time::timeout(JOIN_LIMIT, async {
@@ -458,13 +476,17 @@ async fn patiently<T>(options: &Options, attempt: impl AsyncFn() -> Result<T, Co
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     });
-    let fix = "start the center there (bbq run center), or correct --center";
+    let fix = match options.control_plane {
+        None => "start the center there (bbq run center), or correct --center",
+        Some(_) => "start the engine there, or correct --control-plane",
+    };
     match done.await {
-        Ok(outcome) => outcome.map_err(|error| Failure::new(format!("the center refuses this node: {error}"), fix)),
+        Ok(outcome) => {
+            outcome.map_err(|error| Failure::new(format!("{} refuses this node: {error}", place(options)), fix))
+        }
         Err(_) => {
-            let center = options.center.as_deref().unwrap_or("of this process");
             let seconds = JOIN_LIMIT.as_secs();
-            Err(Failure::new(format!("the center {center} cannot be reached within {seconds} s: {last}"), fix))
+            Err(Failure::new(format!("{} cannot be reached within {seconds} s: {last}", place(options)), fix))
         }
     }
 }

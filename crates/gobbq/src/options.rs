@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bbq_core::mesh::Roles;
+use bbq_rt::control::{ControlAddress, EngineKind};
 
 /// Everything that a node can be told from outside. [`Options::default`] is a whole cluster in one process.
 #[derive(Clone, Debug)]
@@ -20,6 +21,9 @@ pub struct Options {
     pub name: String,
     /// Where the center is. `None`: this process is its own center, in memory of the process.
     pub center: Option<String>,
+    /// The engine that has the control plane; `None`: the center. It keeps no state of entities: the Store is the
+    /// center's all the same.
+    pub control_plane: Option<ControlAddress>,
     /// Where the center role listens.
     pub center_listen: SocketAddr,
     /// Where the gate role listens for clients.
@@ -66,6 +70,7 @@ impl Default for Options {
             cluster: "dev".to_owned(),
             name: String::new(),
             center: None,
+            control_plane: None,
             center_listen: SocketAddr::from(([127, 0, 0, 1], 4100)),
             gate_listen: SocketAddr::from(([127, 0, 0, 1], 4000)),
             compat_listen: None,
@@ -116,6 +121,13 @@ pub const SETTINGS: &[(&str, &str, &str, &str)] = &[
     ("--cluster", "BBQ_CLUSTER", "NAME", "processes of different clusters refuse each other [dev]"),
     ("--name", "BBQ_NAME", "NAME", "name of this node in logs and in `bbq status`"),
     ("--center", "BBQ_CENTER", "HOST:PORT", "the center to join; without it this process is its own center"),
+    (
+        "--control-plane",
+        "BBQ_CONTROL_PLANE",
+        "URL",
+        "etcd://HOST:PORT,.., consul://HOST:PORT or zookeeper://HOST:PORT,.., each with /PATH for its keys [/gobbq]; \
+         center://HOST:PORT is --center [the center]",
+    ),
     ("--center-listen", "BBQ_CENTER_LISTEN", "IP:PORT", "where the center listens [127.0.0.1:4100]"),
     ("--listen", "BBQ_LISTEN", "IP:PORT", "where the gate listens for clients [127.0.0.1:4000]"),
     ("--compat-listen", "BBQ_COMPAT_LISTEN", "IP:PORT", "where the gate serves npm gobbq-ts over WebSocket and TCP"),
@@ -206,6 +218,13 @@ impl Options {
             "--cluster" => value.clone_into(&mut self.cluster),
             "--name" => value.clone_into(&mut self.name),
             "--center" => self.center = Some(value.to_owned()),
+            "--control-plane" => {
+                let address: ControlAddress = value.parse().map_err(|why: String| bad(name, &why))?;
+                match address.engine {
+                    EngineKind::Center => self.center = address.servers.into_iter().next(),
+                    _ => self.control_plane = Some(address),
+                }
+            }
             "--center-listen" => self.center_listen = address()?,
             "--listen" => self.gate_listen = address()?,
             "--compat-listen" => self.compat_listen = Some(address()?),
@@ -381,6 +400,15 @@ mod tests {
     }
 
     #[test]
+    fn a_center_can_be_named_as_a_control_plane() {
+        let options = parse(&["--control-plane", "center://10.0.0.1:4100"]).expect("is fine");
+        assert_eq!((options.center.as_deref(), options.control_plane), (Some("10.0.0.1:4100"), None));
+        let options = parse(&["--control-plane", "consul://10.0.0.1:8500"]).expect("is fine");
+        assert_eq!(options.control_plane.expect("one").engine, EngineKind::Consul);
+        assert!(options.roles.contains(Roles::CENTER), "the Store is somewhere");
+    }
+
+    #[test]
     fn every_setting_in_the_table_can_be_set() {
         for (option, variable, _, _) in SETTINGS {
             let value = match *option {
@@ -388,6 +416,7 @@ mod tests {
                 "--center-listen" | "--listen" | "--mesh-listen" | "--compat-listen" | "--compat-kcp" => "127.0.0.1:1",
                 "--mesh-advertise" => "game-1.local:4200",
                 "--center" => "center:4100",
+                "--control-plane" => "etcd://127.0.0.1:2379/x",
                 "--worlds" => "2",
                 "--only-tls" => "yes",
                 "--for" | "--resume-window" => "10s",
@@ -414,6 +443,7 @@ mod tests {
             (&["--role", "game"], "where the center is"),
             (&["--listen", "4000"], "not an address"),
             (&["--for", "soon"], "not a duration"),
+            (&["--control-plane", "mysql://a:1"], "`mysql` is not a control plane"),
             (&["--tls-cert", "a.pem"], "go together"),
             (&["--mesh-listen", "0.0.0.0:7000"], "--mesh-advertise HOST:PORT"),
             (&["--mesh-advertise", "0.0.0.0:7000"], "every address"),

@@ -58,6 +58,7 @@ fn options(args: &Dev) -> Options {
         center_listen: args.center_listen,
         gate_listen: args.listen,
         data: args.data.clone(),
+        control_plane: args.control_plane.clone(),
         ..Options::default()
     }
 }

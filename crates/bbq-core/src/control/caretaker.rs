@@ -96,7 +96,8 @@ pub struct Caretaker {
 }
 
 impl Caretaker {
-    /// Certifies nodes whose lease has been gone for `grace`.
+    /// Certifies nodes whose lease has been gone for `grace` and a third of its length: who could not renew because the
+    /// engine was away tries again every quarter, and must have had the chance to reattach.
     #[must_use]
     pub const fn new(grace: Duration) -> Self {
         Self { grace, suspects: BTreeMap::new(), misplaced: None, deadline: None }
@@ -125,7 +126,9 @@ impl Caretaker {
         };
         self.suspects = gone.map(|(uid, revision)| (*uid, (*revision, since(*uid, *revision)))).collect();
         for (&uid, &(seen, since)) in &self.suspects {
-            if due(since + self.grace + turn) {
+            let lease = registry.view.nodes.get(&uid).map_or(0, |node| node.ttl_ms);
+            let chance = Duration::from_millis(u64::from(lease) / 3);
+            if due(since + self.grace + chance + turn) {
                 duties.push(Duty::Certify { uid, seen });
             }
         }
@@ -187,17 +190,21 @@ mod tests {
         WatchEvent::Put { key, value: Versioned { value: value.into(), revision } }
     }
 
-    /// Proxies 1..=count, all alive.
-    fn registry(count: u32) -> Registry {
+    /// Proxies 1..=count, all alive, with leases of this length.
+    fn leased(count: u32, ttl_ms: u32) -> Registry {
         let mut registry = Registry::default();
         registry.apply(WatchEvent::Snapshot { entries: Vec::new(), revision: 1 });
         for node in 1..=count {
             let info = NodeInfo { roles: Roles::PROXY, weight: 100, ..NodeInfo::default() };
-            let record = NodeRecord { uid: uid(node), info, ..NodeRecord::default() };
+            let record = NodeRecord { uid: uid(node), info, ttl_ms, ..NodeRecord::default() };
             registry.apply(put(key::node(uid(node)), record.encode(), u64::from(node) + 1));
             registry.apply(put(key::session(uid(node)), "", u64::from(node) + 1));
         }
         registry
+    }
+
+    fn registry(count: u32) -> Registry {
+        leased(count, 0)
     }
 
     fn seconds(seconds: u64) -> Time {
@@ -260,6 +267,15 @@ mod tests {
         registry.apply(put(key::node(uid(2)), record, 61));
         assert_eq!(caretaker.duties(seconds(4), &registry, &mine), []);
         assert_eq!(caretaker.duties(seconds(6), &registry, &mine), [Duty::Certify { uid: uid(2), seen: 61 }]);
+    }
+
+    #[test]
+    fn the_longer_the_lease_the_longer_may_a_reattachment_take() {
+        let (mut caretaker, mut registry) = (Caretaker::new(Duration::from_secs(1)), leased(2, 9000));
+        settled(&mut caretaker, &mut registry, seconds(1));
+        registry.apply(WatchEvent::Del { key: key::session(uid(2)), revision: 60 });
+        assert_eq!(caretaker.duties(seconds(2), &registry, &[uid(1)].into()), []);
+        assert_eq!(caretaker.deadline(), Some(seconds(6)));
     }
 
     #[test]

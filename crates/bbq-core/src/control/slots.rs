@@ -70,6 +70,12 @@ impl SlotTable {
         changed
     }
 
+    /// The table that a cluster needs whose Store has seen epochs up to `floor`; `None`: this one will do.
+    #[must_use]
+    pub fn above(&self, floor: u32) -> Option<Self> {
+        (self.highest() < floor).then(|| Self::unowned(floor))
+    }
+
     /// The value below [`key::SLOTS`](super::key::SLOTS).
     #[must_use]
     pub fn encode(&self) -> Bytes {

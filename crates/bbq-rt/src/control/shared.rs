@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use bbq_core::control::{
     Caretaker, ControlError, DeathCert, Duty, Guard, Load, NodeInfo, NodeRecord, Op, Registry, Request, Response,
-    Session, TxnOutcome, Versioned, WatchEvent, check_txn, decode_named, encode_named, key, limit, number,
+    Session, SlotTable, TxnOutcome, Versioned, WatchEvent, check_txn, decode_named, encode_named, key, limit, number,
 };
 use bbq_wire::NodeUid;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
@@ -45,6 +45,9 @@ pub struct SharedConfig {
     pub grace: Duration,
     /// How long an engine may take to answer.
     pub patience: Duration,
+    /// Slot epochs are larger than this one: the highest that the Store of the cluster has seen. Only the process that
+    /// has the Store knows it; 0 elsewhere.
+    pub epoch_floor: u32,
     /// How often a watch is compared with what the engine holds, and leftovers of the dead are removed.
     pub review: Duration,
 }
@@ -55,6 +58,7 @@ impl Default for SharedConfig {
             ttl: Duration::from_secs(3),
             grace: Duration::from_millis(500),
             patience: Duration::from_secs(3),
+            epoch_floor: 0,
             review: Duration::from_secs(30),
         }
     }
@@ -483,6 +487,24 @@ impl Plane {
         }
     }
 
+    /// Sees to it that slot epochs are above the floor.
+    async fn raise_epochs(&self) -> Result<(), ControlError> {
+        for _ in 0..ATTEMPTS {
+            let stored = self.keys.get(key::SLOTS).await?;
+            let table = stored.as_ref().and_then(|stored| SlotTable::decode(&stored.value)).unwrap_or_default();
+            let Some(table) = table.above(self.config.epoch_floor) else { return Ok(()) };
+            let guard = match stored {
+                None => Guard::Absent(key::SLOTS.into()),
+                Some(stored) => Guard::Revision(key::SLOTS.into(), stored.revision),
+            };
+            let write = Change::put(key::SLOTS, table.encode());
+            if matches!(self.keys.txn(vec![guard], vec![write]).await?, TxnOutcome::Committed { .. }) {
+                return Ok(());
+            }
+        }
+        Err(crowded())
+    }
+
     /// Removes what nobody needs any more, and nobody removed.
     async fn review(&self) -> Result<(), ControlError> {
         let all = self.keys.list("").await?;
@@ -646,6 +668,13 @@ async fn take_care(plane: Weak<Plane>) {
     let (sender, mut registries) = watch::channel(Registry::default());
     let follower = tokio::spawn(follow(plane.clone(), sender));
     let Some(SharedConfig { grace, review, .. }) = plane.upgrade().map(|plane| plane.config) else { return };
+    while let Some(here) = plane.upgrade() {
+        if here.raise_epochs().await.is_ok() {
+            break;
+        }
+        drop(here);
+        tokio::time::sleep(PAUSE).await;
+    }
     let mut caretaker = Caretaker::new(grace);
     let (mut next_review, mut revision) = (Instant::now() + review, 0);
     loop {

@@ -44,13 +44,15 @@ for_each_engine! {
     who_keeps_its_lease_outlives_an_engine_that_was_away_for_longer
     an_engine_that_is_not_there_is_unreachable_within_its_patience
     two_roots_do_not_see_each_other
+    slot_epochs_are_above_those_of_the_store
     what_a_process_leaves_that_dies_while_it_cleans_up_is_removed_by_others
 }
 
 fn patient(server: &Server, root: &str, review: Duration) -> Arc<dyn ControlPlane> {
     let address: ControlAddress = server.url(root).parse().expect("an address");
     let grace = Duration::from_secs(3);
-    address.connect(SharedConfig { ttl: Duration::from_secs(2), grace, patience: PATIENCE, review })
+    let ttl = Duration::from_secs(2);
+    address.connect(SharedConfig { ttl, grace, patience: PATIENCE, review, ..SharedConfig::default() })
 }
 
 fn control(server: &Server) -> Arc<dyn ControlPlane> {
@@ -191,6 +193,20 @@ async fn two_roots_do_not_see_each_other(kind: Kind) {
     assert_eq!(two.get(key::node(session.uid)).await, Ok(None));
     write(&two, "x", "2").await;
     assert_eq!(one.get("x".into()).await.expect("an answer").expect("a value").value, "1");
+}
+
+async fn slot_epochs_are_above_those_of_the_store(kind: Kind) {
+    let server = Server::start(kind);
+    let game = control(&server);
+    let membership = Membership::start(game.clone());
+    let proxy = NodeInfo { roles: Roles::PROXY, ..info("proxy-1") };
+    let uid = game.open(proxy, LONG).await.expect("a session").uid;
+    soon("the slots", membership.wait_for(|view| view.slots.slot(0).owner == Some(uid))).await;
+    let address: ControlAddress = server.url("test").parse().expect("an address");
+    let _center = address.connect(SharedConfig { epoch_floor: 5000, ..SharedConfig::default() });
+    let raised =
+        membership.wait_for(|view| view.slots.iter().all(|(_, slot)| slot.owner == Some(uid) && slot.epoch > 5000));
+    soon("higher epochs", raised).await;
 }
 
 async fn what_a_process_leaves_that_dies_while_it_cleans_up_is_removed_by_others(kind: Kind) {

@@ -2,6 +2,9 @@
 
 mod runner;
 
+#[path = "../../../support/engines.rs"]
+mod servers;
+
 mod player;
 
 mod load;
@@ -21,3 +24,5 @@ mod hostile;
 mod languages;
 
 mod night;
+
+mod engines;
