@@ -69,7 +69,7 @@ pub async fn a_proxy_that_drains_gives_its_slots_away(ground: Ground) {
     let membership = Membership::start(ground.other.clone());
     let (drained, other) =
         (open(&ground.control, "a", Roles::PROXY).await, open(&ground.control, "b", Roles::PROXY).await);
-    let load = Load { weight: 0, permille: 700, ..Load::default() };
+    let load = Load { weight: 0, permille: 700, entities: 12, sessions: 34 };
     ground.control.renew(&drained, load).await.expect("it lives");
     let empty = |view: &ClusterView| {
         view.nodes.get(&drained.uid).is_some_and(|node| node.load == load) && shared(view, std::slice::from_ref(&other))
