@@ -151,6 +151,8 @@ fn a_second_process_with_the_name_of_a_part_ends_bbq_dev_with_the_reason() {
         Some(rest.split_whitespace().next()?.to_owned())
     };
     let center = wait("center", address);
+    // A name that is taken while a node still starts ends the start, with another message.
+    dev.wait_for("ready name=dev");
     let rival = ["run", "proxy", "--name", "dev", "--center", &center];
     let _rival = Running::start(&directory, &rival);
     assert_eq!(dev.ended(), 1);
