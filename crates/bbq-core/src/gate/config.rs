@@ -75,6 +75,11 @@ pub struct Limits {
     pub watchers_per_session: usize,
     /// Bytes of an account's properties; a login with more is answered `UNAUTHENTICATED`.
     pub property_bytes: usize,
+    /// Clients that a drain sends away in a second. When there are more than fit into its grace, it takes longer, but not
+    /// longer than [`Limits::longest_drain`]: whoever takes them in is not run over.
+    pub departures_per_second: u32,
+    /// See [`Limits::departures_per_second`].
+    pub longest_drain: Duration,
     /// What refused clients are told as the time to come back, in milliseconds.
     pub retry_after_ms: u32,
 }
@@ -112,6 +117,8 @@ impl Default for Limits {
             groups_per_session: 256,
             watchers_per_session: 64,
             property_bytes: 4096,
+            departures_per_second: 2000,
+            longest_drain: Duration::from_secs(10),
             retry_after_ms: 2000,
         }
     }

@@ -25,6 +25,7 @@ impl Gate {
             return;
         }
         self.drain = Some(Drain::Going);
+        let grace = self.time_to_leave(grace);
         self.timers.insert(now + grace, Timer::Drain);
         for slot in self.sessions.all() {
             let Some(session) = self.sessions.get(slot) else { continue };
@@ -36,6 +37,13 @@ impl Gate {
                 self.leave_if_draining(now, slot);
             }
         }
+    }
+
+    /// The grace, or more when many have to go: they are asked to within its first half.
+    fn time_to_leave(&self, grace: Duration) -> Duration {
+        let limits = &self.config.limits;
+        let departing = Duration::from_secs(self.stats.attached) / limits.departures_per_second.max(1);
+        grace.max((departing * 2).min(limits.longest_drain))
     }
 
     /// A session that is detached while the gate drains cannot come back here.

@@ -68,7 +68,7 @@ impl ClientSession {
             Output::Connect { after: Duration::ZERO, address: None },
         ]);
         Self {
-            random: config.seed | 1,
+            random: config.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1,
             config,
             phase: Phase::Waiting,
             session: None,
@@ -195,7 +195,7 @@ impl ClientSession {
             self.outputs.push_back(Output::State(State::Detached));
         }
         self.leave = None;
-        let after = self.backoff().max(at_least);
+        let after = at_least + self.backoff();
         self.outputs.push_back(Output::Connect { after, address: self.address.clone() });
     }
 
@@ -206,13 +206,13 @@ impl ClientSession {
         }
     }
 
-    /// Exponential, with jitter over its upper half.
+    /// Anything up to a bound that doubles with every try: clients that lost the same gate, or were all told the same
+    /// time to come back, spread out.
     fn backoff(&mut self) -> Duration {
         let factor = 1_u32 << self.attempt.min(16);
         let longest = self.config.backoff_min.saturating_mul(factor).min(self.config.backoff_max);
-        self.attempt += 1;
-        let half = u64::try_from(longest.as_nanos() / 2).unwrap_or(u64::MAX);
-        longest / 2 + Duration::from_nanos(self.below(half))
+        self.attempt = self.attempt.saturating_add(1);
+        Duration::from_nanos(self.below(u64::try_from(longest.as_nanos()).unwrap_or(u64::MAX)))
     }
 
     /// A random number below `limit` (0 for 0), by xorshift64*.

@@ -147,25 +147,35 @@ fn silence_is_answered_by_a_ping_and_then_by_a_new_connection() {
 }
 
 #[test]
-fn pauses_between_connections_grow_to_a_limit_and_respect_the_gate() {
-    let mut client = ClientSession::new(ClientConfig::default());
+fn pauses_between_connections_grow_to_a_limit_differ_and_respect_the_gate() {
     let pause = |client: &mut ClientSession| match drain(client).pop() {
         Some(Output::Connect { after, .. }) => after,
         other => panic!("{other:?}"),
     };
-    let pauses: Vec<Duration> = (0..20)
-        .map(|_| {
+    let mut clients: Vec<ClientSession> =
+        (1..=200).map(|seed| ClientSession::new(ClientConfig { seed, ..ClientConfig::default() })).collect();
+    // Of 200 clients that lose the same gate, a quarter comes in every quarter of the time, more or less.
+    for bound in [200, 400, 800, 1600, 3200, 6400, 12_800, 15_000, 15_000].map(Duration::from_millis) {
+        let mut quarters = [0; 4];
+        for client in &mut clients {
             client.handle(Time::ZERO, Input::Disconnected);
-            pause(&mut client)
-        })
-        .collect();
-    assert!(pauses[0] >= Duration::from_millis(100) && pauses[0] <= Duration::from_millis(200));
-    assert!(pauses[4] > pauses[0]);
-    assert!(pauses[19] >= Duration::from_millis(7500) && pauses[19] <= Duration::from_secs(15));
-    client.handle(Time::ZERO, Input::Connected);
-    let full = Error::new(Code::UNAVAILABLE, "full").retry_after(60_000);
-    client.handle(Time::ZERO, Input::Frame(Frame::Err(full)));
-    assert_eq!(pause(&mut client), Duration::from_secs(60));
+            let after = pause(client);
+            assert!(after < bound, "{after:?} of {bound:?}");
+            quarters[(after.as_nanos() * 4 / bound.as_nanos()) as usize] += 1;
+        }
+        assert!(quarters.iter().all(|count| (25..80).contains(count)), "{bound:?}: {quarters:?}");
+    }
+    // All are told the same time to come back; they do not come at the same time.
+    let mut pauses = std::collections::BTreeSet::new();
+    for client in &mut clients {
+        client.handle(Time::ZERO, Input::Connected);
+        let full = Error::new(Code::UNAVAILABLE, "full").retry_after(60_000);
+        client.handle(Time::ZERO, Input::Frame(Frame::Err(full)));
+        let after = pause(client);
+        assert!(after >= Duration::from_secs(60) && after < Duration::from_secs(75), "{after:?}");
+        pauses.insert(after);
+    }
+    assert!(pauses.len() > 190);
 }
 
 #[test]

@@ -35,6 +35,30 @@ fn a_drain_asks_clients_to_go_refuses_new_ones_and_ends_what_is_left() {
 }
 
 #[test]
+fn many_clients_get_more_time_to_go_but_not_without_end() {
+    for (departures_per_second, millis) in [(1000, 500), (10, 8000), (1, 10_000)] {
+        let mut config = config();
+        config.limits.departures_per_second = departures_per_second;
+        let mut harness = Harness::new(config);
+        let players: Vec<Player> = (0..40).map(|n| harness.login(&format!("p{n}"))).collect();
+        harness.handle(Input::Drain { grace: Duration::from_millis(500) });
+        for player in &players {
+            let [Frame::GoAway(away)] = &harness.received(player.conn)[..] else { panic!("not told to go") };
+            assert!((millis / 4..=millis / 2).contains(&u64::from(away.after_ms)), "{} of {millis}", away.after_ms);
+        }
+        harness.pass(Duration::from_millis(millis - 100));
+        assert!(!harness.drained, "whoever stays is cut off at the end, not before");
+        harness.pass(Duration::from_millis(200));
+        assert!(harness.drained);
+        for player in &players {
+            let frames = harness.received(player.conn);
+            let last = frames.last();
+            assert!(matches!(last, Some(Frame::Err(error)) if error.code == Code::GOING_AWAY), "{frames:?}");
+        }
+    }
+}
+
+#[test]
 fn a_gate_without_sessions_is_drained_at_once() {
     let mut harness = Harness::new(config());
     harness.handle(Input::Drain { grace: Duration::from_secs(4) });
