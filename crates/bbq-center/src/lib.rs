@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bbq_rt::control::{Config, ControlAddress, ControlPlane, LocalControl, Request, SharedConfig, WatchStream};
-use bbq_rt::rpc::{Answer, BoxFuture, Call, Handler, Item, Server};
+use bbq_rt::rpc::{Answer, BoxFuture, Call, Handler, Item, Pass, Server};
 use bbq_rt::store::{MemoryStore, OpenError, RedbStore, Store, StoreError, Trouble};
 use bytes::Bytes;
 use tokio::net::TcpListener;
@@ -33,6 +33,8 @@ pub struct CenterConfig {
     pub data: Option<PathBuf>,
     /// The engine that has the control plane; `None`: the embedded one, kept with the other state.
     pub control: Option<ControlAddress>,
+    /// What whoever connects must have, too; `None`: everybody is let in.
+    pub pass: Option<Pass>,
     /// Lease length of nodes that ask for none.
     pub ttl: Duration,
     /// Time between the end of a lease and the death certificate.
@@ -44,7 +46,7 @@ pub struct CenterConfig {
 impl Default for CenterConfig {
     fn default() -> Self {
         let Config { ttl, grace, history, .. } = Config::default();
-        Self { listen: "127.0.0.1:0".into(), data: None, control: None, ttl, grace, history }
+        Self { listen: "127.0.0.1:0".into(), data: None, control: None, pass: None, ttl, grace, history }
     }
 }
 
@@ -162,7 +164,7 @@ pub async fn serve(config: CenterConfig) -> Result<Center, StartError> {
         }
     };
     let handler = Desk { control: control.port(), store: store.port() };
-    let server = Server::start(listener, Arc::new(handler)).map_err(failed)?;
+    let server = Server::start(listener, config.pass, Arc::new(handler)).map_err(failed)?;
     tracing::info!(address = %server.local_addr(), data = ?config.data, "the center serves");
     Ok(Center { server, control, store })
 }

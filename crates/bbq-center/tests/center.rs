@@ -237,7 +237,7 @@ async fn a_damaged_file_is_named_with_what_to_keep_and_what_to_move_away() {
 async fn a_center_that_is_away_is_unreachable_which_is_not_lost() {
     let first = center(None).await;
     let config = ClientConfig { patience: Duration::from_millis(300), ..ClientConfig::default() };
-    let control = CenterControl::with(address(&first), config);
+    let control = CenterControl::with(address(&first), config.clone());
     let store = CenterStore::with(address(&first), config);
     let session = control.open(info("game-1"), Duration::ZERO).await.unwrap();
     let mut watch = control.watch(String::new(), None).await.unwrap();

@@ -181,6 +181,9 @@ pub(crate) struct Center {
     /// Name of the cluster
     #[arg(long, value_name = "NAME", env = "BBQ_CLUSTER", default_value = "dev")]
     pub(crate) cluster: String,
+    /// File with the secret of the cluster; or the secret itself in BBQ_CLUSTER_SECRET
+    #[arg(long, value_name = "PATH", env = "BBQ_CLUSTER_SECRET_FILE")]
+    pub(crate) cluster_secret_file: Option<PathBuf>,
 }
 
 #[derive(clap::Args, Debug)]

@@ -50,7 +50,7 @@ pub(crate) fn run(args: &Call) -> Result<()> {
 }
 
 async fn call(args: &Call, target: &Target<'_>) -> Result<Report> {
-    let view = look(&args.at.center).await?;
+    let view = look(&args.at).await?;
     let found = find(&view, target, &args.method)?;
     let method = Method::of(&found.node.info.schema, &found.service.name, &found.method.name)?;
     let body = method.request(&args.request)?;

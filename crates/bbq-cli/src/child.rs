@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use gobbq::options::SETTINGS;
+use gobbq::options::{SECRET_VARIABLE, SETTINGS};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child, Command};
 
@@ -54,7 +54,7 @@ impl Game {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         // Our settings are not its settings; how many worlds it has is.
         let ours = SETTINGS.iter().map(|setting| setting.1).filter(|variable| *variable != "BBQ_WORLDS");
-        for variable in ours {
+        for variable in ours.chain([SECRET_VARIABLE]) {
             command.env_remove(variable);
         }
         if !Style::of_stderr().is_coloured() {

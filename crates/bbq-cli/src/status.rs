@@ -52,7 +52,7 @@ struct Service {
 }
 
 pub(crate) fn run(args: &Status) -> Result<()> {
-    let view = center::block_on(center::look(&args.at.center))?;
+    let view = center::block_on(center::look(&args.at))?;
     let report = report(&args.at.center, &view);
     if args.format.is_json() {
         return print::json(&report);

@@ -10,12 +10,13 @@ use bbq_core::world::{CallId, Meta, Outgoing, Target};
 use bbq_rt::clock::Clock;
 use bbq_rt::control::{Attendance, CenterControl, ControlPlane, Membership};
 use bbq_rt::mesh::{Inboxes, MeshConfig, MeshNode, views};
+use bbq_rt::rpc::ClientConfig;
 use bbq_wire::Error;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
 use crate::args::Center;
-use crate::center::unreachable;
+use crate::center::{failed, pass};
 use crate::codes::Code;
 use crate::failure::{Failure, Result};
 
@@ -38,8 +39,11 @@ pub(crate) struct Request {
 
 /// Sends the request and returns what was answered, after the cluster has been left again.
 pub(crate) async fn call(at: &Center, request: Request) -> Result<bbq_wire::Result<Bytes>> {
-    let control: Arc<dyn ControlPlane> = Arc::new(CenterControl::new(at.center.clone()));
-    let refused = |why: ControlError| unreachable(&at.center, &why.to_string());
+    let pass = pass(at)?;
+    let secret = pass.as_ref().map(|pass| pass.secret.clone());
+    let config = ClientConfig { pass, ..ClientConfig::default() };
+    let control: Arc<dyn ControlPlane> = Arc::new(CenterControl::with(at.center.clone(), config));
+    let refused = |why: ControlError| failed(&at.center, &why);
     let attendance = Attendance::open(Arc::clone(&control), info(), LEASE).await.map_err(refused)?;
     let me = attendance.session().uid;
     let membership = Membership::start(control);
@@ -48,7 +52,7 @@ pub(crate) async fn call(at: &Center, request: Request) -> Result<bbq_wire::Resu
     let clock = Clock::start();
     let (gate, mut answers) = mpsc::channel(INBOX);
     let machine = Config { me, roles: Roles::default(), worlds: 0, ..Config::default() };
-    let config = MeshConfig { machine, cluster: at.cluster.clone(), ..MeshConfig::default() };
+    let config = MeshConfig { machine, cluster: at.cluster.clone(), secret, ..MeshConfig::default() };
     let inboxes = Inboxes { worlds: Vec::new(), gate: Some(gate) };
     let mesh = MeshNode::start(config, Vec::new(), inboxes, clock, views(membership.views()))
         .map_err(|why| Failure::new(Code::START, "the mesh cannot be started").because(why))?;

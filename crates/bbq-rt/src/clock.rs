@@ -1,6 +1,7 @@
 //! The one place that reads a clock: monotonic time since the start of the process.
 
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bbq_wire::Time;
 
@@ -36,4 +37,11 @@ impl Clock {
     pub fn instant(&self, time: Time) -> Instant {
         self.start + time.since(Time::ZERO)
     }
+}
+
+/// A pause between tries, shortened by up to a half at random: those that lost the same peer do not all come back at
+/// the same time.
+pub(crate) fn jittered(pause: Duration) -> Duration {
+    let random = RandomState::new().build_hasher().finish();
+    pause / 2 + pause.mul_f64(f64::from((random & 0xffff) as u16) / 131_072.0)
 }

@@ -1,5 +1,7 @@
 //! Tokio shells shared by the roles of gobbq: sockets, clock, stores, control plane.
 pub mod clock;
+pub mod secret;
+mod openings;
 pub mod rpc;
 pub mod store;
 pub mod control;

@@ -21,6 +21,7 @@ pub mod gate;
 pub mod client;
 
 pub mod compat;
+pub mod proof;
 pub mod mesh;
 
 pub mod fuzz;

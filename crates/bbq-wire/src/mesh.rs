@@ -19,6 +19,7 @@ use crate::code::{Code, Error};
 use crate::codec::{ReadError, Reader, Sink};
 use crate::frame::Trace;
 use crate::id::{EntityId, NodeUid, SessionId};
+use crate::proof::Nonce;
 
 /// What the connecting node sends before its first frame.
 pub const MESH_PREFACE: &[u8; 4] = b"BBQM";
@@ -228,6 +229,16 @@ pub enum Mesh {
         /// The last number that it has accepted.
         seen: u64,
     },
+    /// While a link opens: the sender knows the secret of the cluster ([`crate::proof`]).
+    Proof {
+        /// [`crate::proof::PROOF_BYTES`] bytes.
+        proof: Bytes,
+    },
+    /// While a link opens: the sender does not want it, and closes it.
+    Refused {
+        /// Why.
+        error: Error,
+    },
 }
 
 /// What the sender of an [`Mesh::Ack`] wants.
@@ -261,6 +272,8 @@ pub struct Hello {
     pub roles: u32,
     /// Address at which the sender accepts links.
     pub listen: String,
+    /// Fresh random bytes, if the sender has a secret and wants a proof that the receiver knows it.
+    pub nonce: Option<Nonce>,
 }
 
 /// What a call is for.

@@ -20,6 +20,7 @@ use bbq_gate::{
 use bbq_rt::clock::Clock;
 use bbq_rt::control::{Attendance, CenterControl, ControlPlane, Membership, SharedConfig, Standing};
 use bbq_rt::mesh::{Address, Inboxes, Listener, MeshConfig, MeshHandle, MeshNode, SIDECAR_LABEL, views};
+use bbq_rt::rpc::{ClientConfig, Pass};
 use bbq_rt::store::{CenterStore, Store};
 use bbq_wire::NodeUid;
 use bytes::Bytes;
@@ -164,13 +165,27 @@ impl Node {
     /// Outside of a tokio runtime.
     pub async fn start(options: &Options, parts: Arc<Parts>) -> Result<Self> {
         let tuning = parts.tuning.with(options)?;
-        let center = start_center(options).await?;
+        let secret = options.secret().map_err(|bad| {
+            Failure::new(bad, "write at least 16 random bytes into the file, the same for every process of the cluster")
+        })?;
+        if secret.is_none() {
+            for (option, address) in options.open_doors() {
+                tracing::warn!(
+                    option,
+                    %address,
+                    "EVERYBODY who reaches this address can join the cluster, call everything and read all state: \
+                     set --cluster-secret-file, and keep the address in a network of your own"
+                );
+            }
+        }
+        let pass = secret.map(|secret| Pass { cluster: options.cluster.clone(), secret });
+        let center = start_center(options, pass.clone()).await?;
         let mut node =
             Self { addresses: Addresses::default(), gate: None, compat: None, game: None, member: None, center };
         node.addresses.center = node.center.as_ref().map(|center| center.local_addr().to_string());
         let outcome = match &node.center {
             Some(center) if options.roles == Roles::CENTER => check_cluster(&*center.control(), options).await,
-            _ => node.join(options, &parts, &tuning).await,
+            _ => node.join(options, &parts, &tuning, pass).await,
         };
         if let Err(failure) = outcome {
             // It has had no time to hold anything.
@@ -181,8 +196,9 @@ impl Node {
         Ok(node)
     }
 
-    async fn join(&mut self, options: &Options, parts: &Parts, tuning: &Tuning) -> Result<()> {
-        let (control, store) = self.ports(options)?;
+    async fn join(&mut self, options: &Options, parts: &Parts, tuning: &Tuning, pass: Option<Pass>) -> Result<()> {
+        let secret = pass.as_ref().map(|pass| pass.secret.clone());
+        let (control, store) = self.ports(options, pass)?;
         check_cluster(&*control, options).await?;
         let clock = Clock::start();
         let listeners = listeners(options).await?;
@@ -210,7 +226,7 @@ impl Node {
         };
         let uplink = options.sidecar.clone().filter(|_| sidecar).map(Address::Unix);
         let (cluster, placement) = (options.cluster.clone(), tuning.placement());
-        let config = MeshConfig { machine, cluster, announced, uplink, placement, ..MeshConfig::default() };
+        let config = MeshConfig { machine, cluster, secret, announced, uplink, placement, ..MeshConfig::default() };
         let mesh = MeshNode::start(config, listeners, inboxes, clock, views(membership.views()))?;
         self.addresses.mesh = mesh.local_addresses().iter().map(ToString::to_string).collect();
         if is_game {
@@ -247,15 +263,16 @@ impl Node {
     }
 
     /// The control plane and the Store: our own center's, or those of another process.
-    fn ports(&self, options: &Options) -> Result<(Arc<dyn ControlPlane>, Arc<dyn Store>)> {
+    fn ports(&self, options: &Options, pass: Option<Pass>) -> Result<(Arc<dyn ControlPlane>, Arc<dyn Store>)> {
         Ok(match (&self.center, &options.center) {
             (Some(center), _) => (center.control(), center.store()),
             (None, Some(address)) => {
+                let config = ClientConfig { pass, ..ClientConfig::default() };
                 let control: Arc<dyn ControlPlane> = match &options.control_plane {
-                    None => Arc::new(CenterControl::new(address.clone())),
+                    None => Arc::new(CenterControl::with(address.clone(), config.clone())),
                     Some(engine) => engine.connect(SharedConfig::default()),
                 };
-                (control, Arc::new(CenterStore::new(address.clone())))
+                (control, Arc::new(CenterStore::with(address.clone(), config)))
             }
             (None, None) => {
                 let what = "a process without the center role must be told where the center is";
@@ -370,7 +387,7 @@ fn lost(losses: &Losses) -> Failure {
     Failure::new(what, "what was acknowledged before is stored; see that the Store is there before a node is stopped")
 }
 
-async fn start_center(options: &Options) -> Result<Option<Center>> {
+async fn start_center(options: &Options, pass: Option<Pass>) -> Result<Option<Center>> {
     if !options.roles.contains(Roles::CENTER) {
         return Ok(None);
     }
@@ -378,6 +395,7 @@ async fn start_center(options: &Options) -> Result<Option<Center>> {
         listen: options.center_listen.to_string(),
         data: options.data.clone(),
         control: options.control_plane.clone(),
+        pass,
         ..CenterConfig::default()
     };
     bbq_center::serve(config).await.map(Some).map_err(|error| {
@@ -481,9 +499,15 @@ async fn patiently<T>(options: &Options, attempt: impl AsyncFn() -> Result<T, Co
         Some(_) => "start the engine there, or correct --control-plane",
     };
     match done.await {
-        Ok(outcome) => {
-            outcome.map_err(|error| Failure::new(format!("{} refuses this node: {error}", place(options)), fix))
-        }
+        Ok(outcome) => outcome.map_err(|error| {
+            let fix = match error {
+                ControlError::Refused { .. } => {
+                    "give every process of the cluster one --cluster and --cluster-secret-file"
+                }
+                _ => fix,
+            };
+            Failure::new(format!("{} refuses this node: {error}", place(options)), fix)
+        }),
         Err(_) => {
             let seconds = JOIN_LIMIT.as_secs();
             Err(Failure::new(format!("{} cannot be reached within {seconds} s: {last}", place(options)), fix))

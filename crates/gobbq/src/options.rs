@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use bbq_core::mesh::Roles;
 use bbq_rt::control::{ControlAddress, EngineKind};
+use bbq_rt::secret::Secret;
 
 /// Everything that a node can be told from outside. [`Options::default`] is a whole cluster in one process.
 #[derive(Clone, Debug)]
@@ -17,6 +18,10 @@ pub struct Options {
     pub roles: Roles,
     /// Processes of different clusters refuse each other.
     pub cluster: String,
+    /// File with what only processes of the cluster know; with it, nobody else gets links or the center.
+    pub cluster_secret_file: Option<PathBuf>,
+    /// The same, not in a file. The file counts more.
+    pub cluster_secret: Option<Secret>,
     /// Name of this node in logs, `bbq status` and placement.
     pub name: String,
     /// Where the center is. `None`: this process is its own center, in memory of the process.
@@ -68,6 +73,8 @@ impl Default for Options {
         Self {
             roles: Roles::CENTER | Roles::PROXY | Roles::GAME | Roles::GATE,
             cluster: "dev".to_owned(),
+            cluster_secret_file: None,
+            cluster_secret: None,
             name: String::new(),
             center: None,
             control_plane: None,
@@ -119,6 +126,12 @@ pub const SETTINGS: &[(&str, &str, &str, &str)] = &[
         "center, proxy, game, gate, or several with commas [all; with --center all others]",
     ),
     ("--cluster", "BBQ_CLUSTER", "NAME", "processes of different clusters refuse each other [dev]"),
+    (
+        "--cluster-secret-file",
+        "BBQ_CLUSTER_SECRET_FILE",
+        "PATH",
+        "file with the secret of the cluster, without which nobody gets in; or the secret itself in BBQ_CLUSTER_SECRET",
+    ),
     ("--name", "BBQ_NAME", "NAME", "name of this node in logs and in `bbq status`"),
     ("--center", "BBQ_CENTER", "HOST:PORT", "the center to join; without it this process is its own center"),
     (
@@ -164,6 +177,9 @@ pub const SETTINGS: &[(&str, &str, &str, &str)] = &[
     ("--for", "BBQ_FOR", "DURATION", "ends by itself after this (10s, 5m)"),
 ];
 
+/// The variable with the secret of the cluster itself. There is no option for it: other users see command lines.
+pub const SECRET_VARIABLE: &str = "BBQ_CLUSTER_SECRET";
+
 impl Options {
     /// Settings from variables and arguments (without the program's name).
     ///
@@ -178,6 +194,10 @@ impl Options {
             if let Some(value) = variables(variable) {
                 options.set(variable, &value)?;
             }
+        }
+        if let Some(secret) = variables(SECRET_VARIABLE) {
+            let secret = Secret::new(secret.as_bytes()).map_err(|error| bad(SECRET_VARIABLE, &error.to_string()))?;
+            options.cluster_secret = Some(secret);
         }
         let mut arguments = arguments.into_iter();
         while let Some(argument) = arguments.next() {
@@ -216,6 +236,7 @@ impl Options {
         match *option {
             "--role" => self.roles = roles(value).map_err(|why| bad(name, &why))?,
             "--cluster" => value.clone_into(&mut self.cluster),
+            "--cluster-secret-file" => self.cluster_secret_file = Some(value.into()),
             "--name" => value.clone_into(&mut self.name),
             "--center" => self.center = Some(value.to_owned()),
             "--control-plane" => {
@@ -284,10 +305,32 @@ impl Options {
         Ok(self)
     }
 
+    /// The secret of the cluster, from its file or its variable; `None`: this cluster has none.
+    ///
+    /// # Errors
+    /// The file cannot be read, or what is in it is no secret.
+    pub fn secret(&self) -> Result<Option<Secret>, BadOption> {
+        let Some(path) = &self.cluster_secret_file else { return Ok(self.cluster_secret.clone()) };
+        let secret = Secret::read(path);
+        secret.map(Some).map_err(|error| bad("--cluster-secret-file", &format!("{}: {error}", path.display())))
+    }
+
     /// Whether this process goes through the proxy of its host, and takes no links itself.
     #[must_use]
     pub fn is_behind_sidecar(&self) -> bool {
         self.sidecar.is_some() && !self.roles.contains(Roles::PROXY)
+    }
+
+    /// Listeners for other processes that more than this machine reaches: with what they are set, and where they are.
+    #[must_use]
+    pub fn open_doors(&self) -> Vec<(&'static str, SocketAddr)> {
+        let takes_links = self.roles != Roles::CENTER && !self.is_behind_sidecar();
+        let doors = [
+            ("--center-listen", self.center_listen, self.roles.contains(Roles::CENTER)),
+            ("--mesh-listen", self.mesh_listen, takes_links),
+        ];
+        let open = doors.into_iter().filter(|(_, address, listens)| *listens && !address.ip().is_loopback());
+        open.map(|(option, address, _)| (option, address)).collect()
     }
 
     /// What other nodes are told, when we listen at `local`.
@@ -466,6 +509,45 @@ mod tests {
             let error = parse(arguments).expect_err("a mistake").to_string();
             assert!(error.contains(words), "{error}");
         }
+    }
+
+    #[test]
+    fn the_secret_comes_from_a_file_or_from_a_variable_and_is_never_shown() {
+        let from_variable =
+            |value: &'static str| Options::parse(|name| (name == SECRET_VARIABLE).then(|| value.to_owned()), []);
+        let options = from_variable("a secret of the cluster").expect("is fine");
+        assert!(options.secret().expect("is fine").is_some());
+        assert!(!format!("{options:?}").contains("a secret of"));
+        let error = from_variable("short").expect_err("a bad secret").to_string();
+        assert!(error.contains(SECRET_VARIABLE) && error.contains("16") && !error.contains("short"), "{error}");
+
+        let path = std::env::temp_dir().join(format!("bbq-secret-{}", std::process::id()));
+        let file = path.to_str().expect("a path");
+        let from_file = || parse(&["--cluster-secret-file", file]).expect("is fine").secret();
+        assert!(from_file().expect_err("no file").to_string().contains(file));
+        std::fs::write(&path, "a secret of the cluster\n").expect("written");
+        assert!(from_file().expect("is fine").is_some());
+        std::fs::write(&path, "\n").expect("written");
+        assert!(from_file().expect_err("empty").to_string().contains("0 bytes"));
+        std::fs::remove_file(&path).expect("removed");
+        assert!(parse(&[]).expect("is fine").secret().expect("is fine").is_none());
+    }
+
+    #[test]
+    fn doors_are_open_where_others_than_this_machine_get_in() {
+        let open = |arguments: &[&str]| {
+            let doors = parse(arguments).expect("is fine").open_doors();
+            doors.into_iter().map(|(option, _)| option).collect::<Vec<_>>()
+        };
+        assert!(open(&[]).is_empty());
+        assert!(open(&["--mesh-listen", "127.0.0.2:1", "--center-listen", "[::1]:1"]).is_empty());
+        assert_eq!(open(&["--center-listen", "0.0.0.0:1"]), ["--center-listen"]);
+        let both = ["--center-listen", "10.0.0.1:1", "--mesh-listen", "10.0.0.1:2"];
+        assert_eq!(open(&both), ["--center-listen", "--mesh-listen"]);
+        assert_eq!(open(&[&both[..], &["--role", "center"]].concat()), ["--center-listen"]);
+        let game = [&both[..], &["--role", "game", "--center", "10.0.0.1:1"]].concat();
+        assert_eq!(open(&game), ["--mesh-listen"]);
+        assert!(open(&[&game[..], &["--sidecar", "/run/proxy"]].concat()).is_empty());
     }
 
     #[test]

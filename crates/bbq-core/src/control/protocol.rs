@@ -261,6 +261,11 @@ pub enum ControlError {
         /// For people.
         why: String,
     },
+    /// The engine does not let this process in; trying again does not help until one of them is set up differently.
+    Refused {
+        /// For people.
+        why: String,
+    },
     /// A compare-and-set found something else; nothing was written.
     Conflict {
         /// What it found.
@@ -287,6 +292,7 @@ impl fmt::Display for ControlError {
             Self::Lost { uid, certificate: None } => write!(f, "the lease of {uid} is over"),
             Self::Lost { uid, certificate: Some(cert) } => write!(f, "{uid} is dead: {}", cert.why),
             Self::Unreachable { why } => write!(f, "the control plane is unreachable: {why}"),
+            Self::Refused { why } => write!(f, "the control plane does not let this process in: {why}"),
             Self::Conflict { revision } => write!(f, "the record is at revision {revision}"),
             Self::Invalid { why } => f.write_str(why),
         }

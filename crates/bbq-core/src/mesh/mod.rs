@@ -247,7 +247,8 @@ impl Mesh {
     /// A message for this node.
     fn receive(&mut self, from: NodeUid, message: Message, link: Option<LinkId>) {
         match message {
-            Message::Hello(_) | Message::Pong { .. } => {}
+            // What opens a link does not come again.
+            Message::Hello(_) | Message::Proof { .. } | Message::Refused { .. } | Message::Pong { .. } => {}
             Message::Ping { nonce } => self.pong(link, nonce),
             Message::Leave { seen } => self.node_left(from, seen),
             Message::Ack { seen, want } => self.progress_arrived(from, seen, want),

@@ -46,7 +46,10 @@ impl ControlPlane for CenterControl {
         Box::pin(async move {
             let call = Call::Control(Request::Watch { id: WatchId(0), prefix, from });
             let mut bodies = self.client.watch(call.encode()).await.map_err(silent)?;
-            let first = bodies.recv().await.ok_or_else(|| unreachable("the center is away"))?;
+            let Some(first) = bodies.recv().await else {
+                let away = unreachable("the center is away");
+                return Err(self.client.refusal().map_or(away, |error| silent(CallError::Refused(error))));
+            };
             answer(&first)?;
             let (events, stream) = WatchStream::channel();
             tokio::spawn(Item::decode_all(bodies, events));
@@ -65,5 +68,6 @@ fn answer(body: &[u8]) -> Result<Response, ControlError> {
 fn silent(error: CallError) -> ControlError {
     match error {
         CallError::NotSent(why) | CallError::Unknown(why) => unreachable(why),
+        CallError::Refused(error) => ControlError::Refused { why: error.to_string() },
     }
 }

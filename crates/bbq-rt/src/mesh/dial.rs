@@ -1,25 +1,26 @@
 //! Making links: again and again with growing pauses, and accepting them.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bbq_core::mesh::View;
 use bbq_wire::NodeUid;
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
-use super::link::{Identity, LinkError, Opened};
+use super::opening::{Identity, LinkError, Opened};
 use super::router::Event;
 use super::socket::{Address, Listener, Stream};
+use crate::clock::jittered;
+use crate::openings::{Openings, Seldom};
 
 /// First pause after a failure; doubles up to [`LONGEST_PAUSE`]. Each is shortened by up to a half at random.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// A link that lasted this long is made again at once.
 const STEADY: Duration = Duration::from_secs(4);
-/// Links being opened to us at a time; more connections are closed at once.
+/// Links being opened to us at a time; with more, the oldest opening is given up.
 const MAX_OPENINGS: usize = 256;
 
 /// What everybody who opens links shares.
@@ -50,7 +51,7 @@ impl Dialer {
     }
 
     async fn attempt(&self, address: &Address, peer: Option<NodeUid>) -> Result<Opened, LinkError> {
-        self.identity.open(Stream::connect(address).await?, peer).await
+        self.identity.open(Stream::connect(address).await?, peer, &self.views).await
     }
 
     /// Tries until a link is open, or `wanted` says stop.
@@ -169,36 +170,32 @@ impl tokio::io::AsyncRead for Watched {
 
 /// Accepts links until the router ends.
 pub(super) async fn accept(dialer: Arc<Dialer>, listener: Listener) {
-    let openings = Arc::new(Semaphore::new(MAX_OPENINGS));
+    let mut openings = Openings::new(MAX_OPENINGS);
+    let mut refusals = Seldom::default();
     loop {
-        let stream = tokio::select! {
-            stream = listener.accept() => stream,
+        tokio::select! {
+            stream = listener.accept() => match stream {
+                Ok(stream) => openings.admit(let_in(Arc::clone(&dialer), stream)),
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept a link");
+                    tokio::time::sleep(FIRST_PAUSE).await;
+                }
+            },
+            ended = openings.next() => if let Err(error) = ended
+                && let Some(untold) = refusals.again(Instant::now())
+            {
+                tracing::warn!(%error, untold, "a link is refused");
+            },
             () = dialer.events.closed() => return,
-        };
-        let stream = match stream {
-            Ok(stream) => stream,
-            Err(error) => {
-                tracing::warn!(%error, "cannot accept a link");
-                tokio::time::sleep(FIRST_PAUSE).await;
-                continue;
-            }
-        };
-        let Ok(permit) = Arc::clone(&openings).try_acquire_owned() else { continue };
-        let dialer = Arc::clone(&dialer);
-        tokio::spawn(async move {
-            match dialer.identity.accept(stream).await {
-                Ok(opened) => dialer.events.send(Event::Opened(Box::new(opened))).await.unwrap_or_default(),
-                Err(error) => tracing::warn!(%error, "a link is refused"),
-            }
-            drop(permit);
-        });
+        }
     }
 }
 
-/// Between a half and all of it.
-fn jittered(pause: Duration) -> Duration {
-    let random = RandomState::new().build_hasher().finish();
-    pause / 2 + pause.mul_f64(f64::from((random & 0xffff) as u16) / 131_072.0)
+async fn let_in(dialer: Arc<Dialer>, stream: Stream) -> Result<(), LinkError> {
+    let opened = dialer.identity.accept(stream, &dialer.views).await?;
+    // Fails only when the router has ended.
+    dialer.events.send(Event::Opened(Box::new(opened))).await.unwrap_or_default();
+    Ok(())
 }
 
 #[cfg(test)]

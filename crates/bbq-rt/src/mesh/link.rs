@@ -1,174 +1,23 @@
-//! One link: the opening, then frames in both directions until an end closes it.
-//!
-//! ```text
-//! dialing end:   "BBQM" HELLO ──►             accepting end reads, answers with its own HELLO, then judges:
-//!                ◄── HELLO                    so each end can say why they do not fit
-//! ```
+//! One open link: frames in both directions until an end closes it.
 
-use std::fmt;
-use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
-use bbq_core::mesh::{LinkId, Roles};
+use bbq_core::mesh::LinkId;
 use bbq_wire::NodeUid;
-use bbq_wire::mesh::{Hello, MESH_PREFACE, MESH_VERSION, Mesh as Message, MeshError, MeshFrame, Route};
+use bbq_wire::mesh::{MeshFrame, Route};
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
 
+use super::opening::{LinkError, Opened};
 use super::router::Event;
 use super::socket::Stream;
 
-/// Time from connecting to the second Hello.
-const OPENING: Duration = Duration::from_secs(5);
-/// Longest first frame.
-const MAX_HELLO: usize = 4096;
 /// Bytes asked of a socket at a time.
 const READ_BYTES: usize = 64 * 1024;
 /// Most frames handed on together.
 const READ_FRAMES: usize = 256;
-
-/// What a process says of itself when a link opens.
-#[derive(Clone, Debug)]
-pub(super) struct Identity {
-    pub(super) me: NodeUid,
-    pub(super) cluster: String,
-    pub(super) roles: Roles,
-    pub(super) listen: String,
-}
-
-/// A link that has been opened.
-pub(super) struct Opened {
-    pub(super) stream: Stream,
-    /// What was read beyond the Hello.
-    pub(super) rest: BytesMut,
-    pub(super) peer: NodeUid,
-    pub(super) roles: Roles,
-}
-
-/// Why a link could not be opened, or ended.
-#[derive(Debug)]
-pub(super) enum LinkError {
-    NotMesh,
-    Cluster { ours: String, theirs: String },
-    Version { theirs: u32 },
-    Node { wanted: NodeUid, found: NodeUid },
-    NoHello,
-    Late,
-    Frame(MeshError),
-    Io(io::Error),
-}
-
-impl fmt::Display for LinkError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NotMesh => f.write_str("the other end does not speak the mesh protocol"),
-            Self::Cluster { ours, theirs } => write!(f, "it belongs to the cluster {theirs:?}, we to {ours:?}"),
-            Self::Version { theirs } => write!(f, "it speaks version {theirs} of the mesh, we speak {MESH_VERSION}"),
-            Self::Node { wanted, found } => write!(f, "node {wanted} was wanted, node {found} is there"),
-            Self::NoHello => f.write_str("its first frame is no hello"),
-            Self::Late => write!(f, "it did not say hello within {OPENING:?}"),
-            Self::Frame(error) => error.fmt(f),
-            Self::Io(error) => error.fmt(f),
-        }
-    }
-}
-
-impl From<io::Error> for LinkError {
-    fn from(error: io::Error) -> Self {
-        Self::Io(error)
-    }
-}
-
-impl From<MeshError> for LinkError {
-    fn from(error: MeshError) -> Self {
-        Self::Frame(error)
-    }
-}
-
-impl Identity {
-    fn hello(&self, to: NodeUid) -> Result<Bytes, MeshError> {
-        let hello = Hello {
-            cluster: self.cluster.clone(),
-            version: MESH_VERSION,
-            roles: self.roles.0,
-            listen: self.listen.clone(),
-        };
-        MeshFrame::new(self.me, to, Message::Hello(hello)).to_bytes()
-    }
-
-    fn judge(&self, source: NodeUid, hello: &Hello, wanted: Option<NodeUid>) -> Result<(), LinkError> {
-        if hello.version != MESH_VERSION {
-            return Err(LinkError::Version { theirs: hello.version });
-        }
-        if hello.cluster != self.cluster {
-            return Err(LinkError::Cluster { ours: self.cluster.clone(), theirs: hello.cluster.clone() });
-        }
-        match wanted {
-            Some(wanted) if wanted != source => Err(LinkError::Node { wanted, found: source }),
-            _ => Ok(()),
-        }
-    }
-
-    /// Opens a link that we made. `peer`: who must be there; `None`: anybody of the cluster.
-    pub(super) async fn open(&self, mut stream: Stream, peer: Option<NodeUid>) -> Result<Opened, LinkError> {
-        let opening = async {
-            let mut first = BytesMut::from(&MESH_PREFACE[..]);
-            first.extend_from_slice(&self.hello(peer.unwrap_or_default())?);
-            stream.writer.write_all(&first).await?;
-            let mut rest = BytesMut::new();
-            let (source, _, hello) = read_hello(&mut stream, &mut rest).await?;
-            self.judge(source, &hello, peer)?;
-            Ok((rest, source, Roles(hello.roles)))
-        };
-        let (rest, peer, roles) = in_time(opening).await?;
-        Ok(Opened { stream, rest, peer, roles })
-    }
-
-    /// Opens a link that was made to us.
-    pub(super) async fn accept(&self, mut stream: Stream) -> Result<Opened, LinkError> {
-        let opening = async {
-            let mut preface = [0; 4];
-            stream.reader.read_exact(&mut preface).await?;
-            if &preface != MESH_PREFACE {
-                return Err(LinkError::NotMesh);
-            }
-            let mut rest = BytesMut::new();
-            let (source, meant, hello) = read_hello(&mut stream, &mut rest).await?;
-            stream.writer.write_all(&self.hello(source)?).await?;
-            self.judge(source, &hello, None)?;
-            if meant != NodeUid::default() && meant != self.me {
-                return Err(LinkError::Node { wanted: meant, found: self.me });
-            }
-            Ok((rest, source, Roles(hello.roles)))
-        };
-        let (rest, peer, roles) = in_time(opening).await?;
-        Ok(Opened { stream, rest, peer, roles })
-    }
-}
-
-async fn in_time<T>(opening: impl Future<Output = Result<T, LinkError>>) -> Result<T, LinkError> {
-    tokio::time::timeout(OPENING, opening).await.unwrap_or(Err(LinkError::Late))
-}
-
-/// Who speaks, whom they mean, and what they say.
-async fn read_hello(stream: &mut Stream, rest: &mut BytesMut) -> Result<(NodeUid, NodeUid, Hello), LinkError> {
-    loop {
-        if let Some(bytes) = MeshFrame::split(rest)? {
-            let MeshFrame { src, dst, message, .. } = MeshFrame::decode(&bytes)?;
-            let Message::Hello(hello) = message else { return Err(LinkError::NoHello) };
-            return Ok((src, dst, hello));
-        }
-        if rest.len() > MAX_HELLO {
-            return Err(LinkError::NoHello);
-        }
-        if stream.reader.read_buf(rest).await? == 0 {
-            return Err(LinkError::Io(io::ErrorKind::UnexpectedEof.into()));
-        }
-    }
-}
 
 /// A frame that arrived.
 #[derive(Debug)]

@@ -8,6 +8,7 @@
 //! The router never waits for a world, a gate or a socket, so nobody can block in a circle: worlds may wait for it.
 
 mod socket;
+mod opening;
 mod link;
 mod router;
 mod dial;
@@ -29,8 +30,9 @@ pub use socket::{Address, Listener};
 pub use views::{SIDECAR_LABEL, view, views};
 
 use crate::clock::Clock;
+use crate::secret::Secret;
 use dial::Dialer;
-use link::Identity;
+use opening::Identity;
 use router::{Event, Router};
 
 /// The limits of the shell; those of the machine are in [`bbq_core::mesh::Limits`].
@@ -59,6 +61,8 @@ pub struct MeshConfig {
     pub machine: Config,
     /// Name of the cluster; links with nodes of others are refused.
     pub cluster: String,
+    /// What the other end of every link must know; `None`: anybody of the cluster gets in.
+    pub secret: Option<Secret>,
     /// Where others reach this process, as they are told; empty: it takes no links.
     pub announced: String,
     /// Where the proxy of this host listens; with it, [`Config::sidecar`] must be set.
@@ -94,7 +98,7 @@ impl MeshNode {
         clock: Clock,
         views: watch::Receiver<Arc<View>>,
     ) -> io::Result<Self> {
-        let MeshConfig { machine, cluster, announced, uplink, limits, placement } = config;
+        let MeshConfig { machine, cluster, secret, announced, uplink, limits, placement } = config;
         let invalid = |why: &str| Err(io::Error::new(io::ErrorKind::InvalidInput, why));
         if inboxes.worlds.len() < usize::from(machine.worlds) {
             return invalid("every world needs an inbox");
@@ -103,7 +107,7 @@ impl MeshNode {
             return invalid("a process behind a sidecar needs the address of its proxy, and no other process does");
         }
         let addresses: Vec<Address> = listeners.iter().map(|listener| listener.local_address().clone()).collect();
-        let identity = Identity { me: machine.me, cluster, roles: machine.roles, listen: announced };
+        let identity = Identity { me: machine.me, cluster, roles: machine.roles, listen: announced, secret };
         let (events, queue) = mpsc::channel(limits.events);
         let dialer = Arc::new(Dialer::new(identity, events.clone(), views.clone()));
         let mesh = Mesh::with_placement(machine, placement);

@@ -15,7 +15,8 @@ use tokio::time::Instant;
 
 use super::Limits;
 use super::dial::{Dialer, dial};
-use super::link::{Arrived, Backlog, Opened, Wiring, run};
+use super::link::{Arrived, Backlog, Wiring, run};
+use super::opening::Opened;
 use crate::clock::Clock;
 
 /// Events taken off the queue at a time.

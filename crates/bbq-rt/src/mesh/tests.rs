@@ -8,12 +8,13 @@ use bbq_core::Payload;
 use bbq_core::mesh::{NodeInfo, Roles, SlotOwner, ToGate};
 use bbq_core::world::{self, CallId, Meta, Outgoing, Target};
 use bbq_wire::id::SLOTS;
-use bbq_wire::{EntityId, NodeUid, Result};
-use bytes::Bytes;
-use tokio::io::AsyncWriteExt;
+use bbq_wire::mesh::{Mesh as Message, MeshFrame};
+use bbq_wire::{Code, EntityId, NodeUid, Result};
+use bytes::{Bytes, BytesMut};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::link::{Identity, LinkError};
+use super::opening::{Identity, LinkError};
 use super::socket::Stream;
 use super::*;
 
@@ -203,7 +204,8 @@ async fn a_broken_link_is_made_again() {
 #[tokio::test]
 async fn a_node_that_closes_every_link_at_once_is_not_dialled_without_pauses() {
     let (sender, views) = watch::channel(Arc::new(View::default()));
-    let one = start(Setup { number: 1, roles: GAME_AND_PROXY, listen: Vec::new(), uplink: None }, views).await;
+    let setup = Setup { number: 1, roles: GAME_AND_PROXY, listen: Vec::new(), uplink: None };
+    let one = start(setup, views.clone()).await;
     let listener = Listener::bind(&Address::parse("127.0.0.1:0")).await.unwrap();
     let address = listener.local_address().to_string();
     let nodes = [(1, GAME_AND_PROXY, String::new(), None), (2, GAME_AND_PROXY, address, None)];
@@ -212,7 +214,7 @@ async fn a_node_that_closes_every_link_at_once_is_not_dialled_without_pauses() {
     let mut opened = 0;
     let refusing = async {
         loop {
-            drop(identity(2, "test").accept(listener.accept().await.unwrap()).await.unwrap());
+            drop(identity(2, "test").accept(listener.accept().await.unwrap(), &views).await.unwrap());
             opened += 1;
         }
     };
@@ -269,7 +271,7 @@ async fn processes_of_a_host_share_the_links_of_its_proxy() {
 async fn a_process_behind_a_sidecar_comes_back_when_its_proxy_does() {
     let path = temporary_path("again");
     let unix = Address::Unix(path.clone());
-    let (_sender, views) = watch::channel(Arc::new(View::default()));
+    let (_sender, views) = known();
     let child = Setup { number: 2, roles: Roles::GAME, listen: Vec::new(), uplink: Some(unix.clone()) };
     let game = start(child, views.clone()).await;
     for _ in 0..2 {
@@ -285,13 +287,13 @@ async fn a_process_behind_a_sidecar_comes_back_when_its_proxy_does() {
 async fn a_proxy_that_lets_in_and_sends_away_is_asked_less_and_less_often() {
     let path = temporary_path("moody");
     let listener = Listener::bind(&Address::Unix(path.clone())).await.unwrap();
-    let (_sender, views) = watch::channel(Arc::new(View::default()));
+    let (_sender, views) = known();
     let child = Setup { number: 2, roles: Roles::GAME, listen: Vec::new(), uplink: Some(Address::Unix(path)) };
-    let _game = start(child, views).await;
+    let _game = start(child, views.clone()).await;
     let mut asked = 0;
     let begun = tokio::time::Instant::now();
     while let Ok(stream) = tokio::time::timeout_at(begun + Duration::from_millis(1500), listener.accept()).await {
-        drop(identity(1, "test").accept(stream.unwrap()).await.unwrap());
+        drop(identity(1, "test").accept(stream.unwrap(), &views).await.unwrap());
         asked += 1;
     }
     // Pauses of at least 25, 50, 100, 200, 400, 800 ms; it was every 25 to 50 ms.
@@ -329,7 +331,13 @@ async fn a_full_inbox_makes_calls_busy_and_loses_nothing_else() {
 }
 
 fn identity(number: u32, cluster: &str) -> Identity {
-    Identity { me: uid(number), cluster: cluster.into(), roles: Roles::GAME, listen: String::new() }
+    Identity { me: uid(number), cluster: cluster.into(), roles: Roles::GAME, listen: String::new(), secret: None }
+}
+
+/// Nodes 1 and 2 are in the cluster.
+fn known() -> (watch::Sender<Arc<View>>, watch::Receiver<Arc<View>>) {
+    let nodes = [(1, Roles::PROXY, String::new(), None), (2, Roles::GAME, String::new(), Some(1))];
+    watch::channel(Arc::new(cluster(&nodes)))
 }
 
 fn pair() -> (Stream, Stream) {
@@ -341,24 +349,187 @@ fn pair() -> (Stream, Stream) {
     (stream(a), stream(b))
 }
 
+/// Node 1 opens a link to node 2: what each end makes of it.
+async fn open(dialing: &Identity, accepting: &Identity, wanted: u32) -> [Result<NodeUid, LinkError>; 2] {
+    let (_sender, views) = known();
+    let (near, far) = pair();
+    let (dialed, accepted) = tokio::join!(dialing.open(near, Some(uid(wanted)), &views), accepting.accept(far, &views));
+    [dialed, accepted].map(|opened| opened.map(|opened| opened.peer))
+}
+
 #[tokio::test]
 async fn links_of_other_clusters_and_to_other_incarnations_are_refused_with_the_reason() {
-    let (near, far) = pair();
-    let (dialing, accepting) = (identity(1, "east"), identity(2, "west"));
-    let (dialed, accepted) = tokio::join!(dialing.open(near, Some(uid(2))), accepting.accept(far));
-    let text = dialed.map(|_| ()).unwrap_err().to_string();
+    let [dialed, accepted] = open(&identity(1, "east"), &identity(2, "west"), 2).await;
+    let text = dialed.unwrap_err().to_string();
     assert!(text.contains("west") && text.contains("east"), "{text}");
-    assert!(matches!(accepted.map(|_| ()), Err(LinkError::Cluster { .. })));
+    assert!(matches!(accepted, Err(LinkError::Cluster { .. })));
 
-    let (near, far) = pair();
-    let (dialing, accepting) = (identity(1, "east"), identity(2, "east"));
-    let (dialed, accepted) = tokio::join!(dialing.open(near, Some(uid(3))), accepting.accept(far));
-    assert!(matches!(dialed.map(|_| ()), Err(LinkError::Node { .. })));
-    assert!(matches!(accepted.map(|_| ()), Err(LinkError::Node { .. })));
+    let [dialed, accepted] = open(&identity(1, "east"), &identity(2, "east"), 3).await;
+    assert!(matches!(dialed, Err(LinkError::Node { .. })));
+    assert!(matches!(accepted, Err(LinkError::Node { .. })));
 
     let (near, mut far) = pair();
     far.writer.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
-    assert!(matches!(identity(2, "east").accept(near).await.map(|_| ()), Err(LinkError::NotMesh)));
+    let (_sender, views) = known();
+    assert!(matches!(identity(2, "east").accept(near, &views).await.map(|_| ()), Err(LinkError::NotMesh)));
+}
+
+fn keeps(secret: &str, identity: Identity) -> Identity {
+    Identity { secret: Some(Secret::new(secret.as_bytes()).unwrap()), ..identity }
+}
+
+const OURS: &str = "the secret of this cluster";
+
+fn is_unauthenticated(end: &Result<NodeUid, LinkError>) -> bool {
+    matches!(end, Err(LinkError::Refused(error)) if error.code == Code::UNAUTHENTICATED)
+}
+
+#[tokio::test]
+async fn who_knows_the_secret_gets_in_and_nobody_else() {
+    let (one, two) = (identity(1, "c"), identity(2, "c"));
+    let ends = open(&keeps(OURS, one.clone()), &keeps(OURS, two.clone()), 2).await;
+    assert!(matches!(ends, [Ok(there), Ok(here)] if there == uid(2) && here == uid(1)), "{ends:?}");
+
+    let [dialed, accepted] =
+        open(&keeps("another secret of somebody", one.clone()), &keeps(OURS, two.clone()), 2).await;
+    assert!(is_unauthenticated(&dialed), "{dialed:?}");
+    assert!(matches!(accepted, Err(LinkError::WrongProof)), "{accepted:?}");
+
+    let [dialed, accepted] = open(&one, &keeps(OURS, two.clone()), 2).await;
+    assert!(matches!(dialed, Err(LinkError::SecretWanted)), "{dialed:?}");
+    assert!(matches!(accepted, Err(LinkError::SecretMissing)), "{accepted:?}");
+
+    let [dialed, accepted] = open(&keeps(OURS, one), &two, 2).await;
+    assert!(matches!(dialed, Err(LinkError::SecretMissing)), "{dialed:?}");
+    assert!(matches!(accepted, Err(LinkError::SecretWanted)), "{accepted:?}");
+}
+
+/// A stream that can be read only in our words: what the accepting end says, frame by frame.
+async fn frames(stream: &mut Stream, buffer: &mut BytesMut, count: usize) -> Vec<Message> {
+    let mut said = Vec::new();
+    while said.len() < count {
+        match MeshFrame::split(buffer).unwrap() {
+            Some(bytes) => said.push(MeshFrame::decode(&bytes).unwrap().message),
+            None if within(stream.reader.read_buf(buffer)).await.unwrap() == 0 => break,
+            None => {}
+        }
+    }
+    said
+}
+
+#[tokio::test]
+async fn what_was_overheard_opens_no_second_link() {
+    let two = keeps(OURS, identity(2, "c"));
+    let (_sender, views) = known();
+    // An honest link whose dialing end is overheard.
+    let (near, far) = pair();
+    let (mut overheard, relayed) = pair();
+    let honest = keeps(OURS, identity(1, "c"));
+    let Stream { reader: mut from_dialer, writer: mut to_dialer, .. } = far;
+    let Stream { reader: mut from_acceptor, writer: mut to_acceptor, .. } = relayed;
+    let recorded = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let tape = Arc::clone(&recorded);
+    let up = async move {
+        let mut buffer = [0; 4096];
+        while let Ok(count @ 1..) = from_dialer.read(&mut buffer).await {
+            tape.lock().unwrap().extend_from_slice(&buffer[..count]);
+            to_acceptor.write_all(&buffer[..count]).await.unwrap();
+        }
+    };
+    let down = async move {
+        tokio::io::copy(&mut from_acceptor, &mut to_dialer).await.unwrap();
+    };
+    let relay = tokio::spawn(async { tokio::join!(up, down) });
+    let acceptor = async {
+        let stream = Stream {
+            reader: std::mem::replace(&mut overheard.reader, Box::new(tokio::io::empty())),
+            writer: std::mem::replace(&mut overheard.writer, Box::new(tokio::io::sink())),
+        };
+        two.accept(stream, &views).await
+    };
+    let (dialed, accepted) = tokio::join!(honest.open(near, Some(uid(2)), &views), acceptor);
+    assert!(dialed.is_ok() && accepted.is_ok());
+    relay.abort();
+    let words = std::mem::take(&mut *recorded.lock().unwrap());
+    assert!(words.starts_with(b"BBQM"));
+
+    // The same words again: the nonce of the accepting end is another now.
+    let (mut thief, far) = pair();
+    thief.writer.write_all(&words).await.unwrap();
+    let accepted = two.accept(far, &views).await.map(|opened| opened.peer);
+    assert!(matches!(accepted, Err(LinkError::WrongProof)), "{accepted:?}");
+    let said = frames(&mut thief, &mut BytesMut::new(), 3).await;
+    let [Message::Hello(_), Message::Refused { error }] = &said[..] else { panic!("{said:?}") };
+    assert_eq!(error.code, Code::UNAUTHENTICATED, "and no proof of the accepting end");
+}
+
+#[tokio::test]
+async fn who_goes_on_without_a_proof_is_told_why_it_is_sent_away() {
+    let two = keeps(OURS, identity(2, "c"));
+    let (_sender, views) = known();
+    let (mut eve, far) = pair();
+    let hello = mesh_hello(Some([7; 32]));
+    let frame = |message| MeshFrame::new(uid(1), uid(2), message).to_bytes().unwrap();
+    let words = [&b"BBQM"[..], &frame(hello), &frame(Message::Ping { nonce: 1 })].concat();
+    eve.writer.write_all(&words).await.unwrap();
+    let accepted = two.accept(far, &views).await.map(|opened| opened.peer);
+    assert!(matches!(accepted, Err(LinkError::NoProof)), "{accepted:?}");
+    let said = frames(&mut eve, &mut BytesMut::new(), 3).await;
+    assert!(matches!(&said[..], [Message::Hello(_), Message::Refused { .. }]), "{said:?}");
+}
+
+fn mesh_hello(nonce: Option<[u8; 32]>) -> Message {
+    let version = bbq_wire::mesh::MESH_VERSION;
+    Message::Hello(bbq_wire::mesh::Hello { cluster: "c".into(), version, roles: 8, listen: String::new(), nonce })
+}
+
+#[tokio::test]
+async fn a_node_that_is_ahead_of_our_view_waits_for_it_and_one_that_never_comes_is_refused() {
+    let (sender, views) = watch::channel(Arc::new(cluster(&[(2, Roles::GAME, String::new(), None)])));
+    for secret in [false, true] {
+        let guarded = |one| if secret { keeps(OURS, one) } else { one };
+        let (ahead, two) = (guarded(identity(1, "c")), guarded(identity(2, "c")));
+        let (near, far) = pair();
+        let (_all, theirs) = known();
+        let opening = async { tokio::join!(ahead.open(near, Some(uid(2)), &theirs), two.accept(far, &views)) };
+        let late = async {
+            // tidy: the view is late by less than the grace
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            sender.send_replace(Arc::clone(&known().1.borrow()));
+        };
+        let ((dialed, accepted), ()) = tokio::join!(opening, late);
+        assert!(dialed.is_ok());
+        // What it says of itself is not what counts.
+        assert_eq!(accepted.map(|opened| opened.roles).unwrap(), Roles::PROXY);
+
+        let stranger = guarded(identity(9, "c"));
+        let (near, far) = pair();
+        let (dialed, accepted) = tokio::join!(stranger.open(near, Some(uid(2)), &theirs), two.accept(far, &views));
+        let told = dialed.map(|opened| opened.peer).unwrap_err();
+        assert!(matches!(told, LinkError::Refused(error) if error.code == Code::PERMISSION_DENIED));
+        assert!(matches!(accepted.map(|opened| opened.peer), Err(LinkError::Stranger(node)) if node == uid(9)));
+        sender.send_replace(Arc::new(cluster(&[(2, Roles::GAME, String::new(), None)])));
+    }
+}
+
+#[tokio::test]
+async fn connections_that_say_nothing_keep_nobody_out() {
+    let (sender, views) = watch::channel(Arc::new(View::default()));
+    let setup = |number, listen| Setup { number, roles: GAME_AND_PROXY, listen, uplink: None };
+    let one = start(setup(1, anywhere()), views.clone()).await;
+    let address = address_of(&one);
+    let mut silent = Vec::new();
+    for _ in 0..400 {
+        silent.push(TcpStream::connect(&address).await.unwrap());
+    }
+    // Only node 2 can make the link.
+    let two = start(setup(2, Vec::new()), views).await;
+    let nodes = [(1, GAME_AND_PROXY, address, None), (2, GAME_AND_PROXY, String::new(), None)];
+    sender.send_replace(Arc::new(cluster(&nodes)));
+    let begun = std::time::Instant::now();
+    within(two.node.handle().wait_for(|stats| stats.links == 1)).await.unwrap();
+    assert!(begun.elapsed() < Duration::from_secs(4), "it did not wait until the others were late");
+    drop(silent);
 }
 
 #[test]

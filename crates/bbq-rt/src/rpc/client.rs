@@ -4,12 +4,15 @@ use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::time::Duration;
 
+use bbq_wire::Error;
 use bytes::Bytes;
 use tokio::net::TcpStream;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
-use super::{Connection, Frame, HEAD_BYTES, Kind, MAX_FRAME_BYTES, PING_EVERY, SILENCE};
+use super::pass::{self, Closed, Nonces, Pass};
+use super::{Connection, Frame, HEAD_BYTES, Hello, Kind, MAX_FRAME_BYTES, PING_EVERY, SILENCE};
+use crate::clock::jittered;
 
 /// Calls that wait for the client's task; more wait in front of the queue.
 const QUEUE: usize = 256;
@@ -26,18 +29,20 @@ const ITEMS: usize = 1024;
 const BEGINNINGS: usize = 256;
 
 /// Settings of a [`Client`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct ClientConfig {
     /// How long a call may take, the time to connect included.
     pub patience: Duration,
     /// Pause before connecting again: it begins with the first and doubles up to the second.
     pub backoff: (Duration, Duration),
+    /// What the server wants to see; `None`: it lets everybody in.
+    pub pass: Option<Pass>,
 }
 
 impl Default for ClientConfig {
     fn default() -> Self {
         let backoff = (Duration::from_millis(20), Duration::from_secs(1));
-        Self { patience: Duration::from_secs(2), backoff }
+        Self { patience: Duration::from_secs(2), backoff, pass: None }
     }
 }
 
@@ -48,6 +53,8 @@ pub enum CallError {
     NotSent(String),
     /// The call may have been carried out.
     Unknown(String),
+    /// The server does not let this process in, and will not until one of the two is set up differently.
+    Refused(Error),
 }
 
 /// A connection to a server that is made when needed, and made again when lost. Clones share it.
@@ -55,6 +62,7 @@ pub enum CallError {
 pub struct Client {
     commands: mpsc::Sender<Command>,
     patience: Duration,
+    refusal: watch::Receiver<Option<Error>>,
 }
 
 #[derive(Debug)]
@@ -89,8 +97,10 @@ impl Client {
     #[must_use]
     pub fn new(address: impl Into<String>, config: ClientConfig) -> Self {
         let (commands, inbox) = mpsc::channel(QUEUE);
-        tokio::spawn(Task::new(address.into(), config, inbox).run());
-        Self { commands, patience: config.patience }
+        let patience = config.patience;
+        let (refused, refusal) = watch::channel(None);
+        tokio::spawn(Task::new(address.into(), config, inbox, refused).run());
+        Self { commands, patience, refusal }
     }
 
     /// Calls. With `again`, the call is sent once more over a new connection when its answer got lost with the old one:
@@ -111,6 +121,12 @@ impl Client {
             Err(_) => return Err(CallError::NotSent("too many calls wait for the server".into())),
         }
         answered.await.unwrap_or_else(|_| Err(CallError::Unknown("the client has stopped".into())))
+    }
+
+    /// Why the server did not let this process in when it was asked last, if it did not.
+    #[must_use]
+    pub fn refusal(&self) -> Option<Error> {
+        self.refusal.borrow().clone()
     }
 
     /// Begins a watch. The first item is the server's answer; the stream ends with the connection, when the reader is too
@@ -141,11 +157,14 @@ struct Task {
     pause: Duration,
     /// Why the last connection ended.
     trouble: String,
+    /// Why the server did not let us in the last time.
+    refused: watch::Sender<Option<Error>>,
 }
 
 /// Why a connection is not used any more.
 enum End {
     Broken(io::Error),
+    Refused(Error),
     /// Nobody holds the client any more.
     Unused,
 }
@@ -156,12 +175,27 @@ impl From<io::Error> for End {
     }
 }
 
+impl From<Closed> for End {
+    fn from(closed: Closed) -> Self {
+        match closed {
+            Closed::Refused(error) => Self::Refused(error),
+            Closed::Broken(error) => Self::Broken(error),
+        }
+    }
+}
+
 impl Task {
-    fn new(address: String, config: ClientConfig, inbox: mpsc::Receiver<Command>) -> Self {
+    fn new(
+        address: String,
+        config: ClientConfig,
+        inbox: mpsc::Receiver<Command>,
+        refused: watch::Sender<Option<Error>>,
+    ) -> Self {
         let (calls, watches) = (BTreeMap::new(), BTreeMap::new());
         let trouble = "not connected yet".to_owned();
         Self {
             address,
+            pause: config.backoff.0,
             config,
             inbox,
             next: 0,
@@ -169,8 +203,8 @@ impl Task {
             bytes: 0,
             watches,
             beginnings: VecDeque::new(),
-            pause: config.backoff.0,
             trouble,
+            refused,
         }
     }
 
@@ -183,8 +217,9 @@ impl Task {
             match result {
                 Ok(()) | Err(End::Unused) => return,
                 Err(End::Broken(error)) => self.disconnected(&error),
+                Err(End::Refused(error)) => self.refused(error),
             }
-            let pause = self.pause;
+            let pause = jittered(self.pause);
             self.pause = (self.pause * 2).min(self.config.backoff.1);
             if self.apart(Box::pin(tokio::time::sleep(pause))).await.is_none() {
                 return;
@@ -197,7 +232,7 @@ impl Task {
         let connecting = Box::pin(async move { timeout(SILENCE, TcpStream::connect(address)).await });
         match self.apart(connecting).await {
             None => Err(End::Unused),
-            Some(Ok(stream)) => Ok(Connection::new(stream?)?),
+            Some(Ok(stream)) => Ok(Connection::new(stream?, self.config.pass.is_some())?),
             Some(Err(_)) => Err(End::Broken(io::ErrorKind::TimedOut.into())),
         }
     }
@@ -225,7 +260,9 @@ impl Task {
     }
 
     async fn converse(&mut self, mut connection: Connection) -> Result<(), End> {
-        connection.greet().await?;
+        timeout(SILENCE, self.introduce(&mut connection)).await.map_err(|_| silence())??;
+        connection.limit = MAX_FRAME_BYTES;
+        self.refused.send_replace(None);
         self.pause = self.config.backoff.0;
         for (id, pending) in &mut self.calls {
             connection.push(Kind::Call, *id, &pending.body);
@@ -257,6 +294,32 @@ impl Task {
                 }
                 () = sleep_until(until) => self.give_up(),
             }
+        }
+    }
+
+    async fn introduce(&self, connection: &mut Connection) -> Result<(), Closed> {
+        let frame = connection.turn(true).await?;
+        if frame.kind == Kind::Refused {
+            return Err(pass::refusal(&frame));
+        }
+        let theirs = Hello::check(&frame)?;
+        let ours = connection.nonce;
+        pass::show(connection, self.config.pass.as_ref(), Nonces { ours, theirs }).await
+    }
+
+    /// The server does not let us in. That is told once; and tried again, more and more seldom: the server may be set up
+    /// anew.
+    fn refused(&mut self, error: Error) {
+        if self.refused.send_replace(Some(error.clone())).is_none() {
+            tracing::error!(address = self.address, %error, "the center does not let this process in");
+        }
+        self.trouble = format!("{}: {error}", self.address);
+        self.watches.clear();
+        self.beginnings.clear();
+        let unsent = self.calls.iter().filter(|(_, pending)| !pending.sent).map(|(id, _)| *id).collect::<Vec<u64>>();
+        for pending in unsent.into_iter().filter_map(|id| self.remove(id)) {
+            // Whoever called may have left.
+            let _ = pending.answer.send(Err(CallError::Refused(error.clone())));
         }
     }
 
@@ -303,7 +366,7 @@ impl Task {
             }
             Kind::End => drop(self.watches.remove(&id)),
             Kind::Pong => {}
-            Kind::Hello | Kind::Call | Kind::Watch | Kind::Cancel | Kind::Ping => {
+            Kind::Hello | Kind::Proof | Kind::Refused | Kind::Call | Kind::Watch | Kind::Cancel | Kind::Ping => {
                 return Err(super::broken(format!("a server sent {kind:?}")));
             }
         }

@@ -3,9 +3,11 @@
 //! ```text
 //! frame   len: u32, big-endian (of what follows) │ kind: u8 │ id: u64, big-endian │ body
 //!
-//! client ► server   HELLO {protocol}   CALL id request   WATCH id request   CANCEL id   PING
-//! server ► client   HELLO {protocol}   ANSWER id reply   ITEM id event      END id      PONG
+//! client ► server   HELLO {protocol, nonce}   PROOF   CALL id request   WATCH id request   CANCEL id   PING
+//! server ► client   HELLO {protocol, nonce}   PROOF   ANSWER id reply   ITEM id event      END id      PONG
+//!                                             REFUSED {code, message}, then the end
 //! ```
+//! PROOF only where both ends have a [`Pass`]: the client's first, then the server's (`spec/mesh.md`, "Secret").
 //!
 //! Calls are pipelined, and begin on the server in the order in which they were sent; answers come in any order. Bodies
 //! are MessagePack with named fields, so that the two ends may differ in version; this module does not look into them.
@@ -13,12 +15,14 @@
 //! Nothing is reserved because of a length that a peer wrote. A peer that is silent for too long is given up. Who has not
 //! said hello is nobody yet: he may send one small frame, within a short time, and only so many may be in that state.
 
+mod pass;
 mod client;
 mod server;
 mod call;
 
 pub use call::{Answer, Call, Item};
 pub use client::{CallError, Client, ClientConfig};
+pub use pass::Pass;
 pub use server::{Handler, Server};
 
 use std::io;
@@ -26,11 +30,14 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use bbq_core::control::{decode_named, encode_named};
+use bbq_wire::proof::Nonce;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+
+use crate::secret::nonce;
 
 /// A future that a trait object returns.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -38,11 +45,8 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// Largest frame, in bytes after its length. A larger one ends the connection.
 pub const MAX_FRAME_BYTES: usize = 8 << 20;
 
-/// Largest first frame.
-const MAX_HELLO_BYTES: usize = 4 << 10;
-
-/// Time for the first frame.
-const GREETING: Duration = Duration::from_secs(3);
+/// Largest frame of an opening: who has not said who it is fills no memory.
+const MAX_OPENING_BYTES: usize = 4096;
 
 /// The protocol described above. Another number at the other end ends the connection.
 const PROTOCOL: u32 = 1;
@@ -74,11 +78,13 @@ enum Kind {
     Cancel = 6,
     Ping = 7,
     Pong = 8,
+    Proof = 9,
+    Refused = 10,
 }
 
 impl Kind {
     fn of(byte: u8) -> Option<Self> {
-        const ALL: [Kind; 9] = [
+        const ALL: [Kind; 11] = [
             Kind::Hello,
             Kind::Call,
             Kind::Answer,
@@ -88,6 +94,8 @@ impl Kind {
             Kind::Cancel,
             Kind::Ping,
             Kind::Pong,
+            Kind::Proof,
+            Kind::Refused,
         ];
         ALL.get(usize::from(byte)).copied()
     }
@@ -103,14 +111,18 @@ struct Frame {
 #[derive(Serialize, Deserialize)]
 struct Hello {
     protocol: u32,
+    /// Of an end that has a [`Pass`].
+    #[serde(default)]
+    nonce: Option<Nonce>,
 }
 
 impl Hello {
-    fn check(frame: &Frame) -> io::Result<()> {
+    /// The nonce of the other end.
+    fn check(frame: &Frame) -> io::Result<Option<Nonce>> {
         let other = decode_named::<Self>(&frame.body).ok().filter(|_| frame.kind == Kind::Hello);
         match other {
-            Some(Self { protocol: PROTOCOL }) => Ok(()),
-            Some(Self { protocol }) => Err(broken(format!("the peer speaks protocol {protocol}, not {PROTOCOL}"))),
+            Some(Self { protocol: PROTOCOL, nonce }) => Ok(nonce),
+            Some(Self { protocol, .. }) => Err(broken(format!("the peer speaks protocol {protocol}, not {PROTOCOL}"))),
             None => Err(broken("the peer did not say hello")),
         }
     }
@@ -127,27 +139,31 @@ struct Connection {
     writer: OwnedWriteHalf,
     inbox: BytesMut,
     outbox: BytesMut,
-    /// Largest frame that is accepted.
+    /// Largest frame that is read.
     limit: usize,
+    /// What we sent with our hello.
+    nonce: Option<Nonce>,
 }
 
 impl Connection {
-    /// Begins with a hello; [`Connection::greet`] waits for the one of the peer.
-    fn new(stream: TcpStream) -> io::Result<Self> {
+    /// Begins with a hello.
+    fn new(stream: TcpStream, has_pass: bool) -> io::Result<Self> {
         stream.set_nodelay(true)?;
         let (reader, writer) = stream.into_split();
         let (inbox, outbox) = (BytesMut::new(), BytesMut::new());
-        let mut connection = Self { reader, writer, inbox, outbox, limit: MAX_HELLO_BYTES };
-        connection.push(Kind::Hello, 0, &encode_named(&Hello { protocol: PROTOCOL }));
+        let nonce = has_pass.then(nonce);
+        let mut connection = Self { reader, writer, inbox, outbox, limit: MAX_OPENING_BYTES, nonce };
+        connection.push(Kind::Hello, 0, &encode_named(&Hello { protocol: PROTOCOL, nonce }));
         Ok(connection)
     }
 
-    /// The handshake, at both ends.
-    async fn greet(&mut self) -> io::Result<()> {
-        let late = |_| io::Error::new(io::ErrorKind::TimedOut, "the peer did not say hello in time");
-        let hello = tokio::time::timeout(GREETING, self.turn(true)).await.map_err(late)??;
-        Hello::check(&hello)?;
-        self.limit = MAX_FRAME_BYTES;
+    /// Writes what is queued, says that nothing follows, and waits for the other end to close: what lies unread in a
+    /// socket when it is closed would take our last words with it.
+    async fn finish(mut self) -> io::Result<()> {
+        self.writer.write_all_buf(&mut self.outbox).await?;
+        self.writer.shutdown().await?;
+        let mut nothing = [0; 1024];
+        while self.reader.read(&mut nothing).await? > 0 {}
         Ok(())
     }
 

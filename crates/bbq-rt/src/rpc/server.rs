@@ -5,20 +5,29 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::task::{AbortHandle, JoinSet};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 
-use super::{BoxFuture, CLIENT_SILENCE, Connection, Frame, Kind};
+use super::pass::{self, Closed, Nonces, Pass};
+use super::{BoxFuture, CLIENT_SILENCE, Connection, Frame, Hello, Kind, MAX_FRAME_BYTES};
+use crate::openings::{Openings, Seldom};
 
 /// Most connections; more are closed at once.
 const MAX_CONNECTIONS: usize = 8192;
 
-/// Most connections whose peers have not said hello; more are closed at once.
-const MAX_GREETINGS: usize = 256;
+/// Connections that have not said who they are; with more, the oldest is closed.
+const MAX_OPENINGS: usize = 256;
+
+/// Time from connecting to the end of the opening.
+const OPENING: Duration = Duration::from_secs(5);
+
+/// How long a refusal may take to be read.
+const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// A connection is not read while it has this many unanswered calls, or this many bytes in them.
 const IN_FLIGHT: usize = 1024;
@@ -49,14 +58,14 @@ pub struct Server {
 }
 
 impl Server {
-    /// Serves the connections of `listener`.
+    /// Serves the connections of `listener`; with a pass, those that have the same.
     ///
     /// # Errors
     /// The listener has no address.
-    pub fn start(listener: TcpListener, handler: Arc<dyn Handler>) -> io::Result<Self> {
+    pub fn start(listener: TcpListener, pass: Option<Pass>, handler: Arc<dyn Handler>) -> io::Result<Self> {
         let address = listener.local_addr()?;
         let (stop, stopped) = watch::channel(());
-        let accepting = tokio::spawn(accept(listener, handler, stopped));
+        let accepting = tokio::spawn(accept(listener, pass.map(Arc::new), handler, stopped));
         Ok(Self { address, stop, accepting })
     }
 
@@ -74,39 +83,75 @@ impl Server {
     }
 }
 
-async fn accept(listener: TcpListener, handler: Arc<dyn Handler>, mut stopped: watch::Receiver<()>) {
+async fn accept(
+    listener: TcpListener,
+    pass: Option<Arc<Pass>>,
+    handler: Arc<dyn Handler>,
+    mut stopped: watch::Receiver<()>,
+) {
+    let (mut openings, mut refusals) = (Openings::new(MAX_OPENINGS), Seldom::default());
     let mut connections = JoinSet::new();
-    let greetings = Arc::new(Semaphore::new(MAX_GREETINGS));
     loop {
         tokio::select! {
             // The sender is gone.
             _ = stopped.changed() => break,
             Some(_) = connections.join_next() => {}
-            accepted = listener.accept() => match accepted {
-                Ok((stream, peer)) if connections.len() < MAX_CONNECTIONS => {
-                    let Ok(greeting) = greetings.clone().try_acquire_owned() else {
-                        tracing::warn!(%peer, limit = MAX_GREETINGS, "too many peers have not said hello, one was closed");
-                        continue;
-                    };
+            (peer, opened) = openings.next() => match opened {
+                Ok(connection) => {
                     let handler = handler.clone();
                     connections.spawn(async move {
-                        if let Err(error) = serve(stream, greeting, handler).await
+                        if let Err(error) = serve(connection, handler).await
                             && error.kind() != io::ErrorKind::UnexpectedEof
                         {
                             tracing::debug!(%peer, %error, "the connection of a node ended");
                         }
                     });
                 }
+                Err(Closed::Refused(error)) => if let Some(untold) = refusals.again(Instant::now()) {
+                    tracing::warn!(%peer, %error, untold, "a process is refused");
+                },
+                Err(Closed::Broken(error)) => tracing::debug!(%peer, %error, "a connection did not open"),
+            },
+            accepted = listener.accept() => match accepted {
+                Ok((stream, peer)) if connections.len() < MAX_CONNECTIONS => {
+                    let pass = pass.clone();
+                    openings.admit(async move { (peer, open(stream, pass.as_deref()).await) });
+                }
                 Ok(_) => tracing::warn!(limit = MAX_CONNECTIONS, "too many connections, one was closed"),
                 // Out of file descriptors, say: give others time to close theirs.
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept connections");
-                    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                    tokio::time::sleep(Duration::from_millis(100)).await;
                 }
             },
         }
     }
     connections.shutdown().await;
+}
+
+/// Until both ends know whom they have before them.
+async fn open(stream: TcpStream, pass: Option<&Pass>) -> Result<Connection, Closed> {
+    let mut connection = Connection::new(stream, pass.is_some())?;
+    let ours = connection.nonce;
+    let opening = async {
+        let theirs = Hello::check(&connection.turn(true).await?)?;
+        pass::check(&mut connection, pass, Nonces { ours, theirs }).await
+    };
+    let late = || Closed::Broken(io::Error::new(io::ErrorKind::TimedOut, "it did not open in time"));
+    match timeout(OPENING, opening).await.unwrap_or_else(|_| Err(late())) {
+        Ok(()) => {
+            connection.limit = MAX_FRAME_BYTES;
+            Ok(connection)
+        }
+        Err(closed) => {
+            if let Closed::Refused(error) = &closed {
+                pass::refuse(&mut connection, error);
+                // It may have gone.
+                let _ = timeout(LAST_WORDS, connection.finish()).await;
+            }
+            Err(closed)
+        }
+    }
 }
 
 struct Call {
@@ -129,10 +174,7 @@ struct Peer {
     items: mpsc::Sender<Item>,
 }
 
-async fn serve(stream: TcpStream, greeting: OwnedSemaphorePermit, handler: Arc<dyn Handler>) -> io::Result<()> {
-    let mut connection = Connection::new(stream)?;
-    connection.greet().await?;
-    drop(greeting);
+async fn serve(connection: Connection, handler: Arc<dyn Handler>) -> io::Result<()> {
     let (items, mut item_inbox) = mpsc::channel(ITEMS);
     let (calls, feeders) = (JoinSet::new(), JoinSet::new());
     let mut peer = Peer { connection, handler, calls, call_bytes: 0, watches: BTreeMap::new(), feeders, items };
@@ -169,7 +211,7 @@ impl Peer {
                 }
             }
             Kind::Ping => self.connection.push(Kind::Pong, id, &[]),
-            Kind::Hello | Kind::Answer | Kind::Item | Kind::End | Kind::Pong => {
+            Kind::Hello | Kind::Proof | Kind::Refused | Kind::Answer | Kind::Item | Kind::End | Kind::Pong => {
                 return Err(super::broken(format!("a client sent {kind:?}")));
             }
         }

@@ -47,7 +47,7 @@ impl Handler for Echo {
 async fn server() -> (Server, Arc<Echo>) {
     let echo = Arc::new(Echo::default());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    (Server::start(listener, echo.clone()).unwrap(), echo)
+    (Server::start(listener, None, echo.clone()).unwrap(), echo)
 }
 
 fn client(server: &Server, patience: Duration) -> Client {
@@ -114,8 +114,116 @@ async fn a_client_comes_back_by_itself_and_its_watches_end_with_the_connection()
     assert!(matches!(lost, Err(CallError::Unknown(_))), "a call that must not be repeated is not: {lost:?}");
     let call = tokio::spawn(async move { client.call("after".into(), true).await });
     let listener = TcpListener::bind(address).await.unwrap();
-    let _second = Server::start(listener, Arc::new(Echo::default())).unwrap();
+    let _second = Server::start(listener, None, Arc::new(Echo::default())).unwrap();
     assert_eq!(timeout(PATIENCE, call).await.unwrap().unwrap(), Ok("after".into()));
+}
+
+fn pass(secret: &str, cluster: &str) -> Option<Pass> {
+    Some(Pass { cluster: cluster.into(), secret: crate::secret::Secret::new(secret.as_bytes()).unwrap() })
+}
+
+async fn guarded_server() -> (Server, Arc<Echo>) {
+    let echo = Arc::new(Echo::default());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    (Server::start(listener, pass(OURS, "c"), echo.clone()).unwrap(), echo)
+}
+
+const OURS: &str = "the secret of this cluster";
+
+/// What becomes of a call of a client with this pass.
+async fn call_with(server: &Server, pass: Option<Pass>) -> Result<Bytes, CallError> {
+    let config = ClientConfig { patience: PATIENCE, pass, ..ClientConfig::default() };
+    let client = Client::new(server.local_addr().to_string(), config);
+    let answer = timeout(PATIENCE, client.call("hello".into(), true)).await.expect("at once, not when patience ends");
+    if let Err(CallError::Refused(error)) = &answer {
+        assert_eq!(client.refusal().as_ref(), Some(error));
+        let mut watch = client.watch("hello".into()).await.unwrap();
+        assert_eq!(timeout(PATIENCE, watch.recv()).await, Ok(None));
+    }
+    answer
+}
+
+#[tokio::test]
+async fn a_center_with_a_secret_serves_those_who_know_it() {
+    let (server, echo) = guarded_server().await;
+    assert_eq!(call_with(&server, pass(OURS, "c")).await, Ok("hello".into()));
+    assert_eq!(echo.running.load(Ordering::Relaxed), 1);
+    let strangers = [None, pass("the secret of another cluster", "c"), pass(OURS, "d")];
+    for stranger in strangers {
+        let answer = call_with(&server, stranger).await;
+        let Err(CallError::Refused(error)) = answer else { panic!("{answer:?}") };
+        assert_eq!(error.code, bbq_wire::Code::UNAUTHENTICATED, "{error}");
+    }
+    let (open, open_echo) = self::server().await;
+    let answer = call_with(&open, pass(OURS, "c")).await;
+    assert!(matches!(answer, Err(CallError::Refused(_))), "a center without a secret is not trusted: {answer:?}");
+    assert_eq!((echo.running.load(Ordering::Relaxed), open_echo.running.load(Ordering::Relaxed)), (1, 0));
+}
+
+/// A connection as bytes: everything that the server says until it closes.
+async fn exchange(server: &Server, bytes: &[u8]) -> Vec<u8> {
+    let mut stream = TcpStream::connect(server.local_addr()).await.unwrap();
+    stream.write_all(bytes).await.unwrap();
+    let mut said = Vec::new();
+    let _ = timeout(PATIENCE, stream.read_to_end(&mut said)).await.expect("the server closes");
+    said
+}
+
+#[tokio::test]
+async fn calls_before_a_proof_overheard_proofs_and_large_frames_open_nothing() {
+    let (server, echo) = guarded_server().await;
+    // A client that is overheard.
+    let relay = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (through, behind) = (relay.local_addr().unwrap().to_string(), server.local_addr());
+    let overhearing = tokio::spawn(async move {
+        let (near, _) = relay.accept().await.unwrap();
+        let far = TcpStream::connect(behind).await.unwrap();
+        let ((mut from_client, mut to_client), (mut from_server, mut to_server)) =
+            (near.into_split(), far.into_split());
+        tokio::spawn(async move { tokio::io::copy(&mut from_server, &mut to_client).await });
+        let (mut heard, mut buffer) = (Vec::new(), [0; 4096]);
+        // The call is the third frame; with it the proof has been said.
+        while !heard.windows(9).any(|window| window == b"overheard") {
+            let count = from_client.read(&mut buffer).await.unwrap();
+            heard.extend_from_slice(&buffer[..count]);
+            to_server.write_all(&buffer[..count]).await.unwrap();
+        }
+        (heard, from_client, to_server)
+    });
+    let config = ClientConfig { patience: PATIENCE, pass: pass(OURS, "c"), ..ClientConfig::default() };
+    let client = Client::new(through, config);
+    assert_eq!(timeout(PATIENCE, client.call("overheard".into(), false)).await.unwrap(), Ok("overheard".into()));
+    let (heard, ..) = overhearing.await.unwrap();
+    assert_eq!(echo.running.load(Ordering::Relaxed), 1);
+
+    let hello = frame(Kind::Hello, 0, &encode_named(&Hello { protocol: PROTOCOL, nonce: Some([7; 32]) }));
+    let call = frame(Kind::Call, 0, b"let me in");
+    let wrong = frame(Kind::Proof, 0, &[0; 32]);
+    for bytes in [heard, [&hello[..], &call].concat(), [&hello[..], &wrong, &call].concat()] {
+        let said = exchange(&server, &bytes).await;
+        let mut inbox = BytesMut::from(&said[..]);
+        let mut kinds = Vec::new();
+        while let Some(frame) = cut(&mut inbox, MAX_FRAME_BYTES).unwrap() {
+            kinds.push(frame.kind);
+        }
+        assert_eq!(kinds, [Kind::Hello, Kind::Refused]);
+    }
+    // No memory for whoever has not said who it is.
+    exchange(&server, &[&hello[..], &(1_u32 << 20).to_be_bytes(), &[Kind::Proof as u8; 64]].concat()).await;
+    assert_eq!(echo.running.load(Ordering::Relaxed), 1, "nothing was carried out");
+}
+
+#[tokio::test]
+async fn connections_that_say_nothing_keep_nobody_out() {
+    let (server, _echo) = guarded_server().await;
+    let mut silent = Vec::new();
+    for _ in 0..400 {
+        silent.push(TcpStream::connect(server.local_addr()).await.unwrap());
+    }
+    let begun = std::time::Instant::now();
+    assert_eq!(call_with(&server, pass(OURS, "c")).await, Ok("hello".into()));
+    assert!(begun.elapsed() < Duration::from_secs(4), "it did not wait until the others were late");
+    drop(silent);
 }
 
 #[tokio::test]
@@ -123,7 +231,7 @@ async fn a_peer_that_breaks_the_protocol_is_cut_off() {
     let (server, echo) = server().await;
     let call = |len: u32, kind: u8| [&len.to_be_bytes()[..], &[kind], &[0; 8]].concat();
     let hello = |protocol| {
-        let body = encode_named(&Hello { protocol });
+        let body = encode_named(&Hello { protocol, nonce: None });
         [&(u32::try_from(body.len()).unwrap() + 9).to_be_bytes()[..], &[0; 9], &body].concat()
     };
     let broken = [
@@ -158,7 +266,7 @@ fn cut_all(inbox: &mut BytesMut, frames: &mut Vec<(u8, u64, Bytes)>) -> bool {
 proptest! {
     #[test]
     fn frames_come_out_the_same_however_the_stream_is_cut(
-        frames in prop::collection::vec((0_u8..9, any::<u64>(), prop::collection::vec(any::<u8>(), 0..50)), 0..10),
+        frames in prop::collection::vec((0_u8..11, any::<u64>(), prop::collection::vec(any::<u8>(), 0..50)), 0..10),
         piece in 1_usize..40,
     ) {
         let mut stream = BytesMut::new();
@@ -212,7 +320,7 @@ fn frame(kind: Kind, id: u64, body: &[u8]) -> Vec<u8> {
 }
 
 fn hello() -> Vec<u8> {
-    frame(Kind::Hello, 0, &encode_named(&Hello { protocol: PROTOCOL }))
+    frame(Kind::Hello, 0, &encode_named(&Hello { protocol: PROTOCOL, nonce: None }))
 }
 
 #[tokio::test]
@@ -222,7 +330,7 @@ async fn peers_that_never_say_hello_keep_nobody_out_for_long() {
     for _ in 0..300 {
         silent.push(raw(&server).await);
     }
-    // The ones above the limit are closed at once, the others when their time is over; then there is room again.
+    // Above the limit the oldest make room; the others are closed when their time is over.
     let client = client(&server, PATIENCE);
     assert_eq!(client.call("here".into(), true).await, Ok("here".into()));
     for stream in &mut silent {
@@ -234,7 +342,7 @@ async fn peers_that_never_say_hello_keep_nobody_out_for_long() {
 async fn a_first_frame_that_is_large_or_no_hello_ends_the_connection_before_it_is_read() {
     let (server, echo) = server().await;
     let mut large = raw(&server).await;
-    large.write_all(&((MAX_HELLO_BYTES + 1) as u32).to_be_bytes()).await.unwrap();
+    large.write_all(&((MAX_OPENING_BYTES + 1) as u32).to_be_bytes()).await.unwrap();
     ends(&mut large).await;
     let mut rude = raw(&server).await;
     rude.write_all(&frame(Kind::Call, 1, b"body")).await.unwrap();

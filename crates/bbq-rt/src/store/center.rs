@@ -48,5 +48,7 @@ fn silent(error: CallError) -> StoreError {
         CallError::NotSent(why) | CallError::Unknown(why) => {
             engine(format!("the Store of the center is unreachable: {why}"), true)
         }
+        // The operator may mend it.
+        CallError::Refused(error) => engine(format!("the center does not let this process in: {error}"), true),
     }
 }

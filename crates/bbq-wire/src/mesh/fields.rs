@@ -34,6 +34,8 @@ const COLLECT: u8 = 21;
 const WATCH_CLIENT: u8 = 22;
 const ACK: u8 = 23;
 const LEAVE: u8 = 24;
+const PROOF: u8 = 25;
+const REFUSED: u8 = 26;
 
 impl Mesh {
     pub(super) fn kind(&self) -> u8 {
@@ -62,6 +64,8 @@ impl Mesh {
             Self::WatchClient { .. } => WATCH_CLIENT,
             Self::Ack { .. } => ACK,
             Self::Leave { .. } => LEAVE,
+            Self::Proof { .. } => PROOF,
+            Self::Refused { .. } => REFUSED,
         }
     }
 
@@ -173,6 +177,8 @@ impl Mesh {
                 out.u8(*want as u8);
             }
             Self::Leave { seen } => out.varint(*seen),
+            Self::Proof { proof } => out.bytes(proof),
+            Self::Refused { error } => write_error(error, out),
         }
     }
 
@@ -244,6 +250,8 @@ impl Mesh {
             PONG => Self::Pong { nonce: reader.varint()? },
             ACK => Self::Ack { seen: reader.varint()?, want: Want::read(reader)? },
             LEAVE => Self::Leave { seen: reader.varint()? },
+            PROOF => Self::Proof { proof: body(reader, frame)? },
+            REFUSED => Self::Refused { error: read_error(reader)? },
             kind => return Err(MeshError::UnknownKind(kind)),
         })
     }
@@ -255,6 +263,7 @@ impl Hello {
         out.varint(self.version.into());
         out.u32_le(self.roles);
         out.str(&self.listen);
+        write_option(self.nonce.as_ref(), out, |nonce, out| out.put(nonce));
     }
 
     fn read(reader: &mut Reader<'_>) -> Result<Self, ReadError> {
@@ -263,6 +272,7 @@ impl Hello {
             version: reader.varint_u32()?,
             roles: reader.u32_le()?,
             listen: reader.str()?.to_owned(),
+            nonce: reader.option(Reader::array)?,
         })
     }
 }

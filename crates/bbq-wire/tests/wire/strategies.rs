@@ -122,9 +122,11 @@ fn directory() -> impl Strategy<Value = Mesh> {
 fn small_messages() -> impl Strategy<Value = Mesh> {
     let change = prop_oneof![Just(SessionChange::Detached), Just(SessionChange::Resumed), Just(SessionChange::Left)];
     prop_oneof![
-        (text(), small(), any::<u32>(), text()).prop_map(|(cluster, version, roles, listen)| {
-            Mesh::Hello(mesh::Hello { cluster, version, roles, listen })
-        }),
+        (text(), small(), any::<u32>(), text(), option::of(any::<[u8; 32]>())).prop_map(
+            |(cluster, version, roles, listen, nonce)| {
+                Mesh::Hello(mesh::Hello { cluster, version, roles, listen, nonce })
+            }
+        ),
         (number(), prop::result::maybe_ok(bytes(), error())).prop_map(|(corr, result)| Mesh::Reply { corr, result }),
         (number(), prop::result::maybe_ok(bytes(), error()))
             .prop_map(|(corr, result)| Mesh::ClientReply { corr, result }),
@@ -144,6 +146,8 @@ fn small_messages() -> impl Strategy<Value = Mesh> {
         (number(), want()).prop_map(|(seen, want)| Mesh::Ack { seen, want }),
         number().prop_map(|seen| Mesh::Leave { seen }),
         number().prop_map(|nonce| Mesh::Pong { nonce }),
+        bytes().prop_map(|proof| Mesh::Proof { proof }),
+        error().prop_map(|error| Mesh::Refused { error }),
     ]
 }
 

@@ -372,10 +372,12 @@ fn mesh_samples() -> Vec<Mesh> {
         body: body.clone(),
         epoch: 7 << 32 | 1,
     };
-    let hello = mesh::Hello { cluster: "c".into(), version: 1, roles: 5, listen: "tcp://h:1".into() };
+    let hello = mesh::Hello { cluster: "c".into(), version: 1, roles: 5, listen: "tcp://h:1".into(), nonce: None };
+    let guarded = mesh::Hello { nonce: Some([0xa5; 32]), ..hello.clone() };
     let place = Place { node, epoch: 9 };
     vec![
         Mesh::Hello(hello),
+        Mesh::Hello(guarded),
         Mesh::Call(call),
         Mesh::Call(bare),
         Mesh::Reply { corr: 300, result: Ok(body.clone()) },
@@ -402,6 +404,8 @@ fn mesh_samples() -> Vec<Mesh> {
         Mesh::Pong { nonce: 5 },
         Mesh::Ack { seen: 300, want: Want::Rest },
         Mesh::Leave { seen: 300 },
+        Mesh::Proof { proof: vec![0x5a; 32].into() },
+        Mesh::Refused { error: Error::new(Code::UNAUTHENTICATED, "no") },
     ]
 }
 

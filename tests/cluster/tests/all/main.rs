@@ -17,6 +17,8 @@ mod death;
 
 mod rolling;
 
+mod secret;
+
 mod cuts;
 
 mod hostile;
