@@ -59,6 +59,8 @@ impl LedgerRef {
 thread_local! {
     /// What entities found wrong; the simulation is one thread.
     pub(crate) static COMPLAINTS: Rc<RefCell<Vec<String>>> = Rc::default();
+    /// How often each note, by sender and sequence number, was heard.
+    pub(crate) static HEARD: RefCell<BTreeMap<(u64, u64), u32>> = RefCell::default();
 }
 
 fn complain(what: String) {
@@ -86,6 +88,7 @@ impl EntityGlue for LedgerGlue {
             NOTE => {
                 // sender << 32 | sequence number: grows for each sender, whatever was lost in between.
                 let (sender, sequence) = (value >> 32, value & 0xffff_ffff);
+                HEARD.with(|heard| *heard.borrow_mut().entry((sender, sequence)).or_default() += 1);
                 let last = entity.heard.insert(sender, sequence).unwrap_or(0);
                 if sequence <= last {
                     complain(format!("{}: note {sequence} of sender {sender} came after {last}", ctx.id()));

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bbq_core::codegen::*;
 use bbq_sim::{Faults, Random, Settings, Sim};
 
-use super::ledger::{ADD, COMPLAINTS, EXPLODE, LEDGER, LedgerGlue, LedgerRef, NAP, NOTE, RELAY};
+use super::ledger::{ADD, COMPLAINTS, EXPLODE, HEARD, LEDGER, LedgerGlue, LedgerRef, NAP, NOTE, RELAY};
 
 /// Entities that the load talks to.
 const ENTITIES: u64 = 8;
@@ -68,6 +68,7 @@ impl Book {
 pub(crate) fn run(seed: u64) -> Report {
     let mut dice = Random::new(seed ^ 0x5eed);
     COMPLAINTS.with(|all| all.borrow_mut().clear());
+    HEARD.with(|heard| heard.borrow_mut().clear());
     let mut maybe = |low: u64, high: u64| {
         (!dice.one_in(3)).then(|| dice.between(Duration::from_millis(low), Duration::from_millis(high)))
     };
@@ -102,6 +103,7 @@ pub(crate) fn run(seed: u64) -> Report {
     let mut report = Report::default();
     check(&mut sim, &book, &mut report);
     report.broken.extend_from_slice(sim.broken());
+    check_notes(kill.is_none() && store.is_none(), &mut report);
     report.trace = sim.trace();
     report.events = sim.events();
     report.broken.extend(COMPLAINTS.with(|all| all.borrow_mut().drain(..).collect::<Vec<_>>()));
@@ -160,4 +162,21 @@ fn check(sim: &mut Sim, book: &Rc<RefCell<Book>>, report: &mut Report) {
             broken.push(format!("{id} lives in several places: {copies:?}"));
         }
     }
+}
+
+/// No note is heard twice; where only links break, every note is heard.
+fn check_notes(only_cuts: bool, report: &mut Report) {
+    HEARD.with(|heard| {
+        for ((driver, turn), times) in heard.borrow().iter().filter(|(_, times)| **times > 1) {
+            report.broken.push(format!("note {turn} of driver {driver} was heard {times} times"));
+        }
+        let (sent, heard) = ((DRIVERS * CALLS) as usize, heard.borrow().len());
+        let failed = report.failed.keys().filter(|code| **code != Code::PANICKED.0).count();
+        if only_cuts && failed > 0 {
+            report.broken.push(format!("calls failed, by code {:?}, though only links broke", report.failed));
+        }
+        if only_cuts && heard != sent {
+            report.broken.push(format!("{heard} of {sent} notes were heard, though only links broke"));
+        }
+    });
 }
