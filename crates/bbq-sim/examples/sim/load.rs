@@ -103,7 +103,8 @@ pub(crate) fn run(seed: u64) -> Report {
     let mut report = Report::default();
     check(&mut sim, &book, &mut report);
     report.broken.extend_from_slice(sim.broken());
-    check_notes(kill.is_none() && store.is_none(), &mut report);
+    let others = [kill, store, center, partition, jump];
+    check_notes(others.iter().all(Option::is_none), &mut report);
     report.trace = sim.trace();
     report.events = sim.events();
     report.broken.extend(COMPLAINTS.with(|all| all.borrow_mut().drain(..).collect::<Vec<_>>()));
