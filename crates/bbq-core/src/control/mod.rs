@@ -33,7 +33,7 @@ pub use engine::{Config, Engine, Input, Output, RequestId, RestoreError, Write};
 pub use identity::{decode_named, encode_named};
 pub use keeper::{Keeper, Note, Standing, Task};
 pub use node::{
-    DeathCert, Load, Memory, MethodRecord, NodeInfo, NodeRecord, Roles, ServiceRecord, Session, key, number,
+    DeathCert, Load, Memory, MethodRecord, NodeInfo, NodeRecord, Roles, ServiceRecord, Session, Uid, key, number,
 };
 pub use protocol::{
     ControlError, Guard, Op, Request, Response, TxnOutcome, Versioned, WatchEvent, WatchId, check_txn, limit,

@@ -320,14 +320,21 @@ pub struct Memory {
     pub revision: u64,
     /// Certificates that it knows.
     pub dead: Vec<DeathCert>,
+    /// Nodes that live as far as it knows.
+    pub alive: Vec<Uid>,
 }
+
+/// A [`NodeUid`] in a list.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Uid(#[serde(with = "identity::uid")] pub NodeUid);
 
 impl Memory {
     /// With everything that a picture of the cluster tells.
     #[must_use]
     pub fn of(uid: NodeUid, info: NodeInfo, ttl_ms: u32, view: &super::ClusterView) -> Self {
         let dead = view.dead.values().map(|certificate| (**certificate).clone()).collect();
-        Self { uid, info, ttl_ms, slots: view.slots.encode(), revision: view.revision, dead }
+        let alive = view.nodes.keys().copied().map(Uid).collect();
+        Self { uid, info, ttl_ms, slots: view.slots.encode(), revision: view.revision, dead, alive }
     }
 }
 

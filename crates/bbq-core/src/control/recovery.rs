@@ -5,8 +5,8 @@
 //! engine  starts │ ◄──────────────── the window: memories are collected ──────────────► │ all are admitted at once
 //! ```
 //! All at once, because the new owner of a slot asks every member what runs there: a member that comes later would
-//! find its entities made anew elsewhere. A death that any of them remembers is a death, so a certificate and a return
-//! exclude each other as before. Every slot gets a new epoch, above all that anybody remembers.
+//! find its entities made anew elsewhere. A death that any of them remembers is a death, and whoever one of them knows and
+//! who does not come back in time gets a certificate: the others forget it, so it must never return. Every slot gets a new epoch, above all that anybody remembers.
 //!
 //! A cluster that is really new never notices: without a memory nobody waits.
 
@@ -32,6 +32,8 @@ pub(super) struct Recovery {
     slots: Option<SlotTable>,
     revision: u64,
     dead: BTreeMap<NodeUid, DeathCert>,
+    /// Everybody who lived as far as one of them knows.
+    known: BTreeSet<NodeUid>,
 }
 
 /// What the memories come to.
@@ -58,6 +60,7 @@ impl Recovery {
             slots: None,
             revision: 0,
             dead: BTreeMap::new(),
+            known: BTreeSet::new(),
         }
     }
 
@@ -88,6 +91,8 @@ impl Recovery {
         while self.dead.len() > limit::CERTIFICATES {
             self.dead.pop_first();
         }
+        let known = std::mem::take(&mut memory.alive);
+        self.known.extend(known.into_iter().take(limit::NODES.saturating_sub(self.known.len())).map(|uid| uid.0));
         if let Some(table) = SlotTable::decode(&std::mem::take(&mut memory.slots))
             && self.slots.as_ref().is_none_or(|known| known.highest() < table.highest())
         {
@@ -112,6 +117,10 @@ impl Recovery {
         for memory in self.memories.values().filter(|memory| replaced(memory)) {
             let why = "a newer process opened with the same name".into();
             dead.entry(memory.uid).or_insert(DeathCert { uid: memory.uid, why });
+        }
+        for uid in self.known.iter().filter(|uid| !self.memories.contains_key(*uid)) {
+            let why = "it did not come back in time when the control plane had lost its memory".into();
+            dead.entry(*uid).or_insert(DeathCert { uid: *uid, why });
         }
         let incarnations = self.memories.keys().chain(dead.keys()).map(|uid| uid.incarnation);
         Recovered {

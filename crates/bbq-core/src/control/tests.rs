@@ -352,6 +352,24 @@ fn of_two_processes_with_one_name_only_the_younger_comes_back() {
 }
 
 #[test]
+fn who_misses_one_window_is_dead_in_the_next() {
+    let mut first = Bench::new(Config { boot: 1000, ..config() });
+    let uids: Vec<NodeUid> = ["a", "away"].iter().map(|name| first.open(name, Roles::PROXY)).collect();
+    let memories: Vec<Memory> = uids.iter().map(|uid| memory(&mut first, *uid, uid.incarnation)).collect();
+    let mut second = forgetful();
+    second.ask(Request::Rejoin(Box::new(memories[0].clone()))).unwrap_err();
+    second.pass(Config::default().recovery);
+    assert!(second.view().dead.contains_key(&uids[1]), "the others have forgotten it");
+    let known = memory(&mut second, uids[0], uids[0].incarnation);
+    let mut third = Bench::new(Config { boot: 1002, ..config() });
+    for memory in [memories[1].clone(), known] {
+        third.ask(Request::Rejoin(Box::new(memory))).unwrap_err();
+    }
+    third.pass(Config::default().recovery);
+    assert!(third.renew(uids[0]).is_ok() && is_over(&third.renew(uids[1])));
+}
+
+#[test]
 fn a_clock_that_went_back_gives_no_number_twice() {
     let mut first = Bench::new(Config { boot: 2000, ..config() });
     let uid = first.open("a", Roles::PROXY);
