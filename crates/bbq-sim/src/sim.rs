@@ -402,6 +402,9 @@ impl Sim {
                     let peer = self.nodes[peer].uid;
                     let input = mesh::Input::LinkUp { link: end.link, peer, roles: roles() };
                     self.with(end.node, |node| node.feed_mesh(now, input));
+                } else {
+                    // It broke before anybody knew of it: whoever dialled goes on dialling.
+                    self.at(now + REDIAL, Event::Dial(end.node, self.nodes[peer].uid));
                 }
             }
             Event::LinkDown(end) => {
