@@ -6,14 +6,14 @@ use std::time::Duration;
 use bbq_core::Payload;
 use bbq_core::control::{ControlError, NodeInfo};
 use bbq_core::mesh::{Config, FromGate, Input, Roles, ToGate};
-use bbq_core::world::{CallId, Meta, Outgoing, Target};
+use bbq_core::world::{CallId, Outgoing, Target};
 use bbq_rt::clock::Clock;
 use bbq_rt::control::{Attendance, CenterControl, ControlPlane, Membership};
 use bbq_rt::mesh::{Inboxes, MeshConfig, MeshNode, views};
+use bbq_rt::queue::queue;
 use bbq_rt::rpc::ClientConfig;
 use bbq_wire::Error;
 use bytes::Bytes;
-use tokio::sync::mpsc;
 
 use crate::args::Center;
 use crate::center::{failed, pass};
@@ -50,7 +50,7 @@ pub(crate) async fn call(at: &Center, request: Request) -> Result<bbq_wire::Resu
     membership.wait_for(|view| view.nodes.contains_key(&me)).await;
 
     let clock = Clock::start();
-    let (gate, mut answers) = mpsc::channel(INBOX);
+    let (gate, mut answers) = queue(INBOX);
     let machine = Config { me, roles: Roles::default(), worlds: 0, ..Config::default() };
     let config = MeshConfig { machine, cluster: at.cluster.clone(), secret, ..MeshConfig::default() };
     let inboxes = Inboxes { worlds: Vec::new(), gate: Some(gate) };
@@ -65,7 +65,7 @@ pub(crate) async fn call(at: &Center, request: Request) -> Result<bbq_wire::Resu
         call: Some(CallId(1)),
         deadline: clock.now() + timeout,
         affinity: None,
-        meta: Meta::default(),
+        meta: None,
     };
     let sent = mesh.handle().send(Input::Gate(FromGate::Call(call))).await;
     let answer = async {

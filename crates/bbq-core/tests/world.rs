@@ -351,7 +351,7 @@ impl Bench {
             body: Payload::of(number(value)),
             reply_to: ReplyTo::Remote(self.next),
             deadline: self.now + Duration::from_secs(5),
-            meta: Meta::default(),
+            meta: None,
         }));
         self.next
     }
@@ -401,7 +401,7 @@ fn unknown_methods_types_and_bodies_get_errors_with_codes() {
         body: Payload::from_bytes(bytes::Bytes::from_static(b"\xff\xff\xff")),
         reply_to: ReplyTo::Remote(77),
         deadline: Time::MAX,
-        meta: Meta::default(),
+        meta: None,
     }));
     assert_eq!(code(bench.reply(77).expect("answered")), Code::INVALID_ARGUMENT);
 }
@@ -498,7 +498,7 @@ fn a_deadlock_through_another_world_is_found_by_the_chain() {
         body: Payload::EMPTY,
         reply_to: ReplyTo::Remote(77),
         deadline: Time::MAX,
-        meta: Meta { chain: vec![EntityId::new(COUNTER.type_id(), 1)], ..Meta::default() },
+        meta: Meta { chain: vec![EntityId::new(COUNTER.type_id(), 1)], ..Meta::default() }.shared(),
     }));
     assert_eq!(code(bench.reply(77).expect("at once")), Code::DEADLOCK);
     assert_eq!(bench.reply(sleeping), None);
@@ -734,7 +734,7 @@ fn what_a_service_asks_of_an_entity_type_as_service_is_refused() {
         body: Payload::EMPTY,
         reply_to: ReplyTo::Remote(77),
         deadline: Time::MAX,
-        meta: Meta::default(),
+        meta: None,
     }));
     assert_eq!(code(bench.reply(77).expect("answered")), Code::INVALID_ARGUMENT);
     let _ = MirrorRef::bind;

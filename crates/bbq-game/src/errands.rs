@@ -7,7 +7,8 @@ use std::sync::Arc;
 use bbq_core::world::{Input, Job, OpId, StoreReply, StoreRequest};
 use bbq_wire::{Code, Error};
 use tokio::runtime::Handle;
-use tokio::sync::mpsc;
+
+use crate::Inbox;
 
 /// Carries a request to the Store and brings the answer.
 #[derive(Clone)]
@@ -35,11 +36,11 @@ impl fmt::Debug for StoreDriver {
 pub(crate) struct Errands {
     store: StoreDriver,
     runtime: Handle,
-    inbox: mpsc::Sender<Input>,
+    inbox: Inbox,
 }
 
 impl Errands {
-    pub(crate) fn new(store: StoreDriver, runtime: Handle, inbox: mpsc::Sender<Input>) -> Self {
+    pub(crate) fn new(store: StoreDriver, runtime: Handle, inbox: Inbox) -> Self {
         Self { store, runtime, inbox }
     }
 
@@ -62,7 +63,7 @@ impl Errands {
     }
 }
 
-async fn bring(inbox: &mpsc::Sender<Input>, input: Input) {
+async fn bring(inbox: &Inbox, input: Input) {
     if inbox.send(input).await.is_err() {
         tracing::debug!("an errand came back to a world that has ended");
     }

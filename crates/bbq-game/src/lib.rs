@@ -10,6 +10,7 @@
 
 mod errands;
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,6 +21,7 @@ use bbq_core::mesh;
 use bbq_core::world::{Config, Definition, Input, Output, Stats, World};
 use bbq_rt::clock::Clock;
 use bbq_rt::mesh::MeshHandle;
+use bbq_rt::queue::{Receiver, Sender, queue};
 use bbq_wire::{EntityId, Error, Time};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
@@ -56,7 +58,7 @@ impl Losses {
 type Lost = Vec<(EntityId, Error)>;
 
 /// The queue in front of a world.
-pub type Inbox = mpsc::Sender<Input>;
+pub type Inbox = Sender<Input>;
 
 /// How a game is set up.
 #[derive(Clone, Debug)]
@@ -69,13 +71,13 @@ pub struct GameConfig {
 
 /// The queues of worlds that have not been started: the mesh needs their senders first.
 #[derive(Debug)]
-pub struct Queues(Vec<(Inbox, mpsc::Receiver<Input>)>);
+pub struct Queues(Vec<(Inbox, Receiver<Input>)>);
 
 impl Queues {
     /// Queues for this many worlds.
     #[must_use]
     pub fn new(worlds: u16) -> Self {
-        Self((0..worlds).map(|_| mpsc::channel(INBOX)).collect())
+        Self((0..worlds).map(|_| queue(INBOX)).collect())
     }
 
     /// Where the mesh puts what is for the worlds.
@@ -202,7 +204,7 @@ struct WorldThread {
     config: Config,
     clock: Clock,
     definitions: Vec<Definition>,
-    receiver: mpsc::Receiver<Input>,
+    receiver: Receiver<Input>,
     errands: errands::Errands,
     mesh: MeshHandle,
     drained: mpsc::Sender<Lost>,
@@ -213,12 +215,12 @@ struct WorldThread {
 impl WorldThread {
     async fn run(mut self) {
         let mut world = World::new(self.config.clone(), &self.definitions);
-        let mut inputs = vec![Input::Tick];
+        let mut inputs = VecDeque::from([Input::Tick]);
         let mut next_snapshot = Time::ZERO;
         let mut alarm = pin!(tokio::time::sleep_until(Instant::now()));
         loop {
             let now = self.clock.now();
-            for input in inputs.drain(..) {
+            for input in inputs.drain(..inputs.len().min(BATCH)) {
                 world.handle(now, input);
             }
             if !self.carry(&mut world).await {
@@ -236,8 +238,9 @@ impl WorldThread {
             tokio::select! {
                 biased;
                 _ = self.stop.wait_for(|stop| *stop) => return,
-                count = self.receiver.recv_many(&mut inputs, BATCH) => if count == 0 { return },
-                () = &mut alarm => inputs.push(Input::Tick),
+                () = std::future::ready(()), if !inputs.is_empty() => {}
+                more = self.receiver.receive(&mut inputs) => if !more { return },
+                () = &mut alarm => inputs.push_back(Input::Tick),
             }
         }
     }

@@ -21,6 +21,7 @@ use bbq_core::mesh::{FromGate, ToGate};
 use bbq_core::world::{ClientRef, GroupChange, GroupOp};
 use bbq_gate::{Ends, Gate, GateConfig, Verifier};
 use bbq_rt::clock::Clock;
+use bbq_rt::queue::{Receiver, Sender, queue};
 use bbq_wire::frame::{Auth, Frame, Hello, Req};
 use bbq_wire::{NodeUid, Splitter};
 use bytes::{Bytes, BytesMut};
@@ -59,8 +60,8 @@ async fn main() -> Result<(), Failure> {
 }
 
 async fn serve(what: &str, count: u64, transport: &str) -> Result<(), Failure> {
-    let (to_mesh, from_gate) = mpsc::channel(4096);
-    let (to_gate, from_mesh) = mpsc::channel(4096);
+    let (to_mesh, from_gate) = queue(4096);
+    let (to_gate, from_mesh) = queue(4096);
     let (_methods, methods) = watch::channel(Arc::new(MethodTable::of_services(&[&ROOM]).0));
     let mut config = GateConfig::new(SocketAddr::from(([127, 0, 0, 1], 0)));
     config.machine.limits.connections_per_address = 100_000;
@@ -111,10 +112,10 @@ async fn wait_for(gate: &Gate, count: u64) -> u64 {
 }
 
 /// Plays the mesh: answers every call with its own body, and remembers who called first.
-async fn echo(mut calls: mpsc::Receiver<FromGate>, replies: mpsc::Sender<ToGate>, sessions: mpsc::Sender<ClientRef>) {
+async fn echo(mut calls: Receiver<FromGate>, replies: Sender<ToGate>, sessions: mpsc::Sender<ClientRef>) {
     while let Some(message) = calls.recv().await {
         let FromGate::Call(call) = message else { continue };
-        if let Some(client) = call.meta.client {
+        if let Some(client) = call.meta.and_then(|meta| meta.client.clone()) {
             let _ = sessions.try_send(client);
         }
         if let Some(id) = call.call {
@@ -125,7 +126,7 @@ async fn echo(mut calls: mpsc::Receiver<FromGate>, replies: mpsc::Sender<ToGate>
 
 async fn broadcast(
     gate: &Gate,
-    to_gate: &mpsc::Sender<ToGate>,
+    to_gate: &Sender<ToGate>,
     mut members: mpsc::Receiver<ClientRef>,
     count: u64,
     transport: &str,

@@ -39,6 +39,8 @@ const MANY_BYTES: u32 = 64 * 1024;
 /// Most frames in one message to the machine. A frame in memory is larger than on the wire, and the queue is bounded by
 /// messages.
 const MAX_FRAMES: usize = 64;
+/// Room for frames, as soon as there is more than one.
+const MANY_FRAMES: usize = 16;
 /// Pieces that wait, above which pings are not answered: a client that does not read needs no pong.
 const MAX_PONG_BACKLOG: usize = 64;
 
@@ -244,6 +246,10 @@ impl Connection {
     fn decode_into(&mut self, frames: &mut SmallVec<[Frame; 1]>) -> Result<(), FrameError> {
         loop {
             while let Some(frame) = self.inlet.frame()? {
+                if frames.len() == 1 {
+                    // More than one: there will be many, and to grow step by step moves them each time.
+                    frames.reserve(MANY_FRAMES);
+                }
                 frames.push(frame);
                 if frames.len() >= MAX_FRAMES {
                     return Ok(());

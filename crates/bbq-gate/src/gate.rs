@@ -10,6 +10,7 @@ use std::time::Duration;
 use bbq_core::gate::{ConnId, Entropy, MethodTable, Stats};
 use bbq_core::mesh::{FromGate, ToGate};
 use bbq_rt::clock::Clock;
+use bbq_rt::queue;
 use hashbrown::HashMap;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -36,9 +37,9 @@ pub struct Ends {
     /// The clock that the mesh uses, too: deadlines cross between them.
     pub clock: Clock,
     /// To the mesh.
-    pub to_mesh: mpsc::Sender<FromGate>,
+    pub to_mesh: queue::Sender<FromGate>,
     /// From the mesh.
-    pub from_mesh: mpsc::Receiver<ToGate>,
+    pub from_mesh: queue::Receiver<ToGate>,
     /// What the games serve.
     pub methods: watch::Receiver<Arc<MethodTable>>,
 }

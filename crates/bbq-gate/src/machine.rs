@@ -8,6 +8,7 @@ use std::time::Duration;
 use bbq_core::gate::{ConnId, Gate, Input, MethodTable, Output};
 use bbq_core::mesh::{FromGate, ToGate};
 use bbq_rt::clock::Clock;
+use bbq_rt::queue;
 use bbq_wire::{Code, Error, Time};
 use hashbrown::HashMap;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -36,8 +37,8 @@ pub(crate) struct Machine {
     pub(crate) own_inputs: mpsc::WeakSender<ToMachine>,
     pub(crate) control: mpsc::Receiver<Control>,
     pub(crate) methods: watch::Receiver<Arc<MethodTable>>,
-    pub(crate) to_mesh: mpsc::Sender<FromGate>,
-    pub(crate) from_mesh: mpsc::Receiver<ToGate>,
+    pub(crate) to_mesh: queue::Sender<FromGate>,
+    pub(crate) from_mesh: queue::Receiver<ToGate>,
     pub(crate) outboxes: HashMap<ConnId, Arc<Outbox>>,
     pub(crate) waiting_for_mesh: VecDeque<FromGate>,
     pub(crate) drained: Vec<oneshot::Sender<()>>,
@@ -50,7 +51,7 @@ impl Machine {
     pub(crate) async fn run(mut self) {
         let methods = self.methods.borrow_and_update().clone();
         self.gate.handle(self.clock.now(), Input::Methods(methods));
-        let (mut inputs, mut messages) = (Vec::with_capacity(BATCH), Vec::with_capacity(BATCH));
+        let (mut inputs, mut messages) = (Vec::with_capacity(BATCH), VecDeque::new());
         let (to_mesh, mut methods_known) = (self.to_mesh.clone(), true);
         let mut alarm = pin!(sleep_until(Instant::now()));
         loop {
@@ -60,14 +61,13 @@ impl Machine {
             }
             let crowded = self.waiting_for_mesh.len() >= MESH_HIGH;
             tokio::select! {
-                permit = to_mesh.reserve(), if !self.waiting_for_mesh.is_empty() => {
-                    let Ok(permit) = permit else { return };
-                    if let Some(message) = self.waiting_for_mesh.pop_front() {
-                        permit.send(message);
+                room = to_mesh.has_room(), if !self.waiting_for_mesh.is_empty() => {
+                    if room.is_err() {
+                        return;
                     }
                 }
-                count = self.from_mesh.recv_many(&mut messages, BATCH) => {
-                    if count == 0 {
+                more = self.from_mesh.receive(&mut messages) => {
+                    if !more {
                         return;
                     }
                     let now = self.clock.now();
@@ -133,6 +133,9 @@ impl Machine {
                 Output::Drained => self.tell_drained(),
             }
         }
+        if !self.waiting_for_mesh.is_empty() {
+            self.to_mesh.offer(&mut self.waiting_for_mesh);
+        }
         let now = self.clock.now();
         for (conn, bytes) in std::mem::take(&mut self.flushed) {
             self.gate.handle(now, Input::Flushed { conn, bytes });
@@ -165,14 +168,8 @@ impl Machine {
         });
     }
 
+    /// With everything else that this batch brings.
     fn tell_mesh(&mut self, message: FromGate) {
-        let message = match self.waiting_for_mesh.is_empty() {
-            true => match self.to_mesh.try_send(message) {
-                Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => return,
-                Err(mpsc::error::TrySendError::Full(message)) => message,
-            },
-            false => message,
-        };
         if self.waiting_for_mesh.len() < MESH_FULL || !matches!(message, FromGate::ClientReply { .. }) {
             self.waiting_for_mesh.push_back(message);
         }

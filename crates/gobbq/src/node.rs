@@ -20,11 +20,12 @@ use bbq_gate::{
 use bbq_rt::clock::Clock;
 use bbq_rt::control::{Attendance, CenterControl, ControlPlane, Membership, SharedConfig, Standing};
 use bbq_rt::mesh::{Address, Inboxes, Listener, MeshConfig, MeshHandle, MeshNode, SIDECAR_LABEL, views};
+use bbq_rt::queue::{Receiver, queue};
 use bbq_rt::rpc::{ClientConfig, Pass};
 use bbq_rt::store::{CenterStore, Store};
 use bbq_wire::NodeUid;
 use bytes::Bytes;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::busy::Busy;
@@ -211,7 +212,7 @@ impl Node {
 
         let is_game = options.roles.contains(Roles::GAME);
         let queues = Queues::new(if is_game { options.world_count() } else { 0 });
-        let (to_gate, from_mesh) = mpsc::channel(GATE_QUEUE);
+        let (to_gate, from_mesh) = queue(GATE_QUEUE);
         let is_gate = options.roles.contains(Roles::GATE);
         let inboxes = Inboxes { worlds: queues.inboxes(), gate: is_gate.then_some(to_gate) };
         let sidecar = options.is_behind_sidecar();

@@ -26,7 +26,8 @@ pub struct Config {
     pub flush: Duration,
     /// Longest time that a client's call may take, unless its method says otherwise.
     pub call_timeout: Duration,
-    /// How long after the deadline of a call the gate waits for the mesh to answer it.
+    /// How long after the deadline of a call the gate waits for the mesh to answer it: at least once, at most twice so
+    /// long.
     pub call_grace: Duration,
 }
 

@@ -12,6 +12,9 @@ use super::io::{ConnId, Entropy, Output, Part};
 use super::slot::Slot;
 use crate::timer::TimerKey;
 
+/// Room for frames of a connection, as soon as more than one waits.
+const MANY_PARTS: usize = 16;
+
 /// One connection.
 #[derive(Debug)]
 pub(super) struct Connection {
@@ -88,6 +91,10 @@ impl Connections {
     /// Adds a frame to what will be written.
     pub(super) fn queue(&mut self, conn: ConnId, part: Part, urgency: Urgency) {
         let Some(connection) = self.all.get_mut(&conn) else { return };
+        if connection.pending.len() == 1 {
+            // More than one: there will be many, and to grow step by step moves them each time.
+            connection.pending.reserve(MANY_PARTS);
+        }
         connection.pending.push(part);
         match (urgency, connection.waiting) {
             (Urgency::Now, Waiting::No | Waiting::ForFlush) => {

@@ -56,7 +56,6 @@ use session::Sessions;
 use slot::Slot;
 
 use crate::timer::Wheel;
-use crate::world::CallId;
 
 /// The machine. See the [module](self).
 #[derive(Debug)]
@@ -85,7 +84,7 @@ pub struct Gate {
 enum Timer {
     Opening(ConnId),
     Session(Slot),
-    Call(CallId),
+    Calls,
     Drain,
 }
 
@@ -188,7 +187,7 @@ impl Gate {
                 match timer {
                     Timer::Opening(conn) => self.opening_timed_out(now, conn),
                     Timer::Session(slot) => self.session_timer(now, slot),
-                    Timer::Call(call) => self.call_timed_out(now, call),
+                    Timer::Calls => self.sweep_calls(now),
                     Timer::Drain => self.end_drain(now),
                 }
             }

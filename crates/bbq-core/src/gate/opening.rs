@@ -1,6 +1,7 @@
 //! Connections from the first frame to a session: admission, handshake, login, resume.
 
 use core::net::IpAddr;
+use std::sync::Arc;
 
 use bbq_wire::frame::{Auth, Frame, FrameError, Resume};
 use bbq_wire::gate::{Attach, GateInput, GateSession, Ticket};
@@ -16,7 +17,7 @@ use super::session::Session;
 use super::slot::Slot;
 use super::{Gate, Timer};
 use crate::limit::Gcra;
-use crate::world::{ClientRef, SessionEvent};
+use crate::world::{ClientRef, Meta, SessionEvent};
 
 /// Longest name of a device, in bytes.
 const MAX_DEVICE_BYTES: usize = 64;
@@ -167,6 +168,7 @@ impl Gate {
         let slot = self.sessions.insert(Session {
             machine: GateSession::new(now, sid, bbq_wire::delivery::Delivery::new()),
             conn: None,
+            meta: Arc::new(Meta { client: Some(client.clone()), ..Meta::default() }),
             client,
             device: device.into(),
             properties: properties.into(),

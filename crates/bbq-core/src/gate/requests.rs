@@ -1,12 +1,12 @@
 //! Requests of clients: checked against what their method allows, sent into the mesh, answered once.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bbq_wire::gate::GateInput;
 use bbq_wire::{Code, EntityId, Error, Key, Result, SessionId, Time};
 use bytes::Bytes;
-// tidy: looked up by a key, never iterated
-use hashbrown::HashMap;
+use slab::Slab;
 
 use super::admission::millis;
 use super::io::Output;
@@ -18,8 +18,7 @@ use crate::Payload;
 use crate::desc::Kind;
 use crate::limit::{Gcra, Quota};
 use crate::mesh::FromGate;
-use crate::timer::TimerKey;
-use crate::world::{CallId, Meta, Outgoing, Target, Trace};
+use crate::world::{CallId, ClientRef, Meta, Outgoing, Target, Trace};
 
 /// What a client asks for.
 #[derive(Debug)]
@@ -31,24 +30,48 @@ pub(super) struct Request {
     pub(super) body: Bytes,
 }
 
-/// Calls that wait for the mesh.
+/// Calls that wait for the mesh, which gives each of them a verdict in time. Should one get lost on the way here, the
+/// next sweep after the grace ends the call: a timer for each of them would cost more than they do.
 #[derive(Debug, Default)]
 pub(super) struct Calls {
-    waiting: HashMap<CallId, Waiting>,
-    last: u64,
+    waiting: Slab<Waiting>,
+    generation: u32,
+    sweeping: bool,
 }
 
 #[derive(Debug)]
 struct Waiting {
+    generation: u32,
+    slot: Slot,
     session: SessionId,
     /// The seq of the REQ.
     call: u64,
-    timer: TimerKey,
+    until: Time,
 }
 
 impl Calls {
     pub(super) fn len(&self) -> usize {
         self.waiting.len()
+    }
+
+    fn insert(&mut self, slot: Slot, session: SessionId, call: u64, until: Time) -> CallId {
+        self.generation = self.generation.wrapping_add(1);
+        let generation = self.generation;
+        let index = self.waiting.insert(Waiting { generation, slot, session, call, until });
+        CallId(u64::from(generation) << 32 | index as u64)
+    }
+
+    fn remove(&mut self, id: CallId) -> Option<Waiting> {
+        let index = id.0 as u32 as usize;
+        let known = self.waiting.get(index).is_some_and(|waiting| u64::from(waiting.generation) == id.0 >> 32);
+        known.then(|| self.waiting.remove(index))
+    }
+
+    /// Takes out what should have been answered long ago.
+    fn take_overdue(&mut self, now: Time) -> Vec<Waiting> {
+        let overdue: Vec<usize> =
+            self.waiting.iter().filter(|(_, waiting)| waiting.until <= now).map(|(index, _)| index).collect();
+        overdue.into_iter().map(|index| self.waiting.remove(index)).collect()
     }
 }
 
@@ -81,23 +104,28 @@ impl Gate {
     }
 
     pub(super) fn on_reply(&mut self, now: Time, call: CallId, result: Result<Payload>) {
-        let Some(waiting) = self.calls.waiting.remove(&call) else {
+        let Some(waiting) = self.calls.remove(call) else {
             self.stats.late_replies += 1;
             return;
         };
-        self.timers.cancel(waiting.timer);
         self.answer(now, &waiting, result.map(Payload::into_bytes));
     }
 
-    pub(super) fn call_timed_out(&mut self, now: Time, call: CallId) {
-        if let Some(waiting) = self.calls.waiting.remove(&call) {
+    pub(super) fn sweep_calls(&mut self, now: Time) {
+        for waiting in self.calls.take_overdue(now) {
             let error = Error::new(Code::DEADLINE_EXCEEDED, "no answer in time; it may have been delivered");
             self.answer(now, &waiting, Err(error));
+        }
+        self.calls.sweeping = self.calls.len() > 0;
+        if self.calls.sweeping {
+            self.timers.insert(now + self.config.call_grace, Timer::Calls);
         }
     }
 
     fn answer(&mut self, now: Time, waiting: &Waiting, result: Result<Bytes>) {
-        if let Some(slot) = self.sessions.find(waiting.session) {
+        let slot = waiting.slot;
+        // The session may have ended, and another one may be kept there.
+        if self.sessions.get(slot).is_some_and(|session| session.client.session == waiting.session) {
             self.drive(now, slot, GateInput::Reply { call: waiting.call, result });
         }
     }
@@ -125,21 +153,25 @@ impl Gate {
 
     fn send_into_mesh(&mut self, now: Time, slot: Slot, method: &Method, request: Request, call: Option<u64>) {
         let Some(session) = self.sessions.get(slot) else { return };
-        let client = session.client.clone();
+        let ClientRef { session: sid, account, .. } = &session.client;
         let Request { key, deadline_ms, trace, body, .. } = request;
         let deadline = now + self.patience(method, deadline_ms);
         let affinity = key.as_ref().filter(|_| method.kind == Kind::Service).map(|key| affinity(method.type_id, key));
         let target = match method.kind {
             Kind::Service | Kind::Client => Target::Service(method.type_id),
             Kind::Entity => {
-                let key = key.unwrap_or_else(|| Key::Text(client.account.clone()));
+                let key = key.unwrap_or_else(|| Key::Text(account.clone()));
                 Target::Entity(EntityId { kind: method.type_id, key })
             }
         };
-        let call = call.map(|call| self.wait(deadline, client.session, call));
-        let meta = Meta { client: Some(client), chain: Vec::new(), trace };
+        let meta = match trace {
+            None => Arc::clone(&session.meta),
+            trace => Arc::new(Meta { client: Some(session.client.clone()), chain: Vec::new(), trace }),
+        };
+        let sid = *sid;
+        let call = call.map(|call| self.wait(now, deadline, (slot, sid), call));
         let body = Payload::from_bytes(body);
-        let outgoing = Outgoing { target, method: method.id, body, call, deadline, affinity, meta };
+        let outgoing = Outgoing { target, method: method.id, body, call, deadline, affinity, meta: Some(meta) };
         self.outputs.push_back(Output::Mesh(FromGate::Call(outgoing)));
     }
 
@@ -152,12 +184,13 @@ impl Gate {
         deadline_ms.map_or(allowed, |ms| allowed.min(Duration::from_millis(ms.into())))
     }
 
-    fn wait(&mut self, deadline: Time, session: SessionId, call: u64) -> CallId {
-        self.calls.last += 1;
-        let id = CallId(self.calls.last);
-        let timer = self.timers.insert(deadline + self.config.call_grace, Timer::Call(id));
-        self.calls.waiting.insert(id, Waiting { session, call, timer });
-        id
+    fn wait(&mut self, now: Time, deadline: Time, (slot, session): (Slot, SessionId), call: u64) -> CallId {
+        let grace = self.config.call_grace;
+        if !self.calls.sweeping {
+            self.calls.sweeping = true;
+            self.timers.insert(now + grace, Timer::Calls);
+        }
+        self.calls.insert(slot, session, call, deadline + grace)
     }
 }
 

@@ -14,7 +14,7 @@ use super::io::ConnId;
 use super::slot::Slot;
 use crate::limit::Gcra;
 use crate::timer::TimerKey;
-use crate::world::ClientRef;
+use crate::world::{ClientRef, Meta};
 
 /// One session.
 #[derive(Debug)]
@@ -25,6 +25,8 @@ pub(super) struct Session {
     pub(super) conn: Option<ConnId>,
     /// How entities see it.
     pub(super) client: ClientRef,
+    /// What its requests carry, unless they are traced.
+    pub(super) meta: Arc<Meta>,
     /// The device slot of the account.
     pub(super) device: Box<str>,
     /// What the verifier said of the account.

@@ -183,7 +183,7 @@ impl Mesh {
                 }
                 let mut wire = call_to_wire(now, id, outgoing, call.deadline, epoch);
                 wire.oneway = oneway;
-                let error = too_large(&body).or_else(|| too_long(&outgoing.meta.chain));
+                let error = too_large(&body).or_else(|| too_long(&wire.chain));
                 (Message::Call(wire), error)
             }
         };

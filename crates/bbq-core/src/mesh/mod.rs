@@ -149,8 +149,11 @@ impl Mesh {
 
     /// Takes one input and does everything that follows from it.
     pub fn handle(&mut self, now: Time, input: Input) {
-        self.now = self.now.max(now);
-        self.fire_alarms();
+        // Of what happens at the same time only the first can find something due.
+        if now > self.now || matches!(input, Input::Tick) {
+            self.now = self.now.max(now);
+            self.fire_alarms();
+        }
         match input {
             Input::Tick => {}
             Input::View(view) => self.accept_view(view),

@@ -35,6 +35,8 @@ pub(super) fn deadline_in(now: Time, millis: u32) -> Time {
 
 /// A call as a frame carries it. For a service `epoch` carries the affinity.
 pub(super) fn call_to_wire(now: Time, corr: u64, call: &Outgoing, deadline: Time, epoch: u64) -> mesh::Call {
+    let meta = call.meta.as_deref();
+    let chain = meta.map_or(&[][..], |meta| &meta.chain);
     mesh::Call {
         corr,
         target: match &call.target {
@@ -45,14 +47,14 @@ pub(super) fn call_to_wire(now: Time, corr: u64, call: &Outgoing, deadline: Time
         deadline_ms: millis_left(now, deadline),
         oneway: call.call.is_none(),
         epoch,
-        chain: call.meta.chain.clone(),
-        caller: call.meta.chain.last().cloned(),
-        session: call.meta.client.as_ref().map(|client| SessionRef {
+        chain: chain.to_vec(),
+        caller: chain.last().cloned(),
+        session: meta.and_then(|meta| meta.client.as_ref()).map(|client| SessionRef {
             gate: client.gate,
             sid: client.session,
             account: client.account.to_string(),
         }),
-        trace: call.meta.trace,
+        trace: meta.and_then(|meta| meta.trace),
         body: call.body.clone().into_bytes(),
     }
 }
@@ -75,7 +77,7 @@ pub(super) fn call_from_wire(now: Time, call: mesh::Call) -> (Outgoing, u64) {
         call: None,
         deadline: deadline_in(now, call.deadline_ms),
         affinity: (service && call.epoch != 0).then_some(call.epoch),
-        meta: Meta { client, chain: call.chain, trace: call.trace },
+        meta: Meta { client, chain: call.chain, trace: call.trace }.shared(),
     };
     (outgoing, call.epoch)
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bbq_wire::{Code, Error, Result, Time};
+use bbq_wire::{Code, EntityId, Error, Result, Time};
 
 use super::Shared;
 use super::answer::{Answer, Reply, Sent};
@@ -258,11 +258,11 @@ impl Sending<'_> {
             To::Client(_) => unreachable!("calls on clients leave through to_client"),
         };
         let caller = inner.caller().map(|(_, row)| row);
-        let mut meta = caller.and_then(|row| row.meta.as_deref().cloned()).unwrap_or_default();
-        meta.chain = match caller {
+        let chain = match caller {
             Some(caller) if op.is_some() => inner.chain(caller),
             _ => Vec::new(),
         };
+        let meta = in_chain(caller.and_then(|row| row.meta.as_ref()), chain);
         Outgoing { target, method: self.method_id(), body, call: op.map(call_id), deadline, affinity, meta }
     }
 
@@ -291,12 +291,17 @@ impl Sending<'_> {
 }
 
 /// What of a caller's metadata goes with a message that nobody waits for: all but the chain.
-fn one_way(meta: &Rc<Meta>) -> Option<Rc<Meta>> {
-    if meta.chain.is_empty() {
-        return Some(Rc::clone(meta));
+fn one_way(meta: &Arc<Meta>) -> Option<Arc<Meta>> {
+    in_chain(Some(meta), Vec::new())
+}
+
+/// A caller's metadata with this chain.
+fn in_chain(meta: Option<&Arc<Meta>>, chain: Vec<EntityId>) -> Option<Arc<Meta>> {
+    match meta {
+        Some(meta) if meta.chain == chain => Some(Arc::clone(meta)),
+        Some(meta) => Meta { client: meta.client.clone(), chain, trace: meta.trace }.shared(),
+        None => Meta { chain, ..Meta::default() }.shared(),
     }
-    let meta = Meta { client: meta.client.clone(), chain: Vec::new(), trace: meta.trace };
-    (meta != Meta::default()).then(|| Rc::new(meta))
 }
 
 /// A call that was not sent.

@@ -4,6 +4,7 @@ use std::cell::OnceCell;
 use std::fmt;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -117,7 +118,7 @@ impl Ctx {
         with(&mut self.shared.inner.borrow_mut())
     }
 
-    fn meta(&self) -> Option<Rc<Meta>> {
+    fn meta(&self) -> Option<Arc<Meta>> {
         self.inner(|inner| inner.tasks.get(self.call)?.meta.clone())
     }
 

@@ -1,12 +1,10 @@
 //! How a call enters: from outside of the world into a mailbox, or into a service.
 
-use std::rc::Rc;
-
 use bbq_wire::{Code, Error, Result};
 
 use super::answer::Reply;
 use super::glue::Work;
-use super::io::{Incoming, Meta, Target};
+use super::io::{Incoming, Target};
 use super::state::{Inner, Message, NONE, Served};
 use crate::desc::Kind;
 
@@ -26,9 +24,8 @@ impl Inner {
             let why = format!("{} has no method with id {}", desc.name, call.method);
             return self.refuse(reply, Error::new(Code::UNIMPLEMENTED, why));
         };
-        let meta = (call.meta != Meta::default()).then(|| Rc::new(call.meta));
         let work = Work::Call { method, body: call.body };
-        let message = Message { work, reply, deadline: call.deadline, parent: (NONE, 0), meta };
+        let message = Message { work, reply, deadline: call.deadline, parent: (NONE, 0), meta: call.meta };
         let refused = match call.target {
             Target::Service(_) => self.start_service(kind, message),
             Target::Entity(id) => match self.find(&id).or_else(|| self.activate_solo(&id)) {

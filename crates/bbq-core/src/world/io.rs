@@ -87,6 +87,14 @@ pub struct Meta {
     pub trace: Option<Trace>,
 }
 
+impl Meta {
+    /// As calls carry it: nothing is `None`.
+    #[must_use]
+    pub fn shared(self) -> Option<Arc<Self>> {
+        (self != Self::default()).then(|| Arc::new(self))
+    }
+}
+
 /// A call that arrives from outside the world.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Incoming {
@@ -101,7 +109,7 @@ pub struct Incoming {
     /// After this nobody waits any more; [`Time::MAX`] = no deadline.
     pub deadline: Time,
     /// Session, chain and trace.
-    pub meta: Meta,
+    pub meta: Option<Arc<Meta>>,
 }
 
 /// A call that leaves the world.
@@ -120,7 +128,7 @@ pub struct Outgoing {
     /// Services only: calls with the same hash go to the same instance.
     pub affinity: Option<u64>,
     /// Session, chain and trace.
-    pub meta: Meta,
+    pub meta: Option<Arc<Meta>>,
 }
 
 /// A push to, or call on, one session.

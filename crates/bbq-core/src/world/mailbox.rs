@@ -1,6 +1,6 @@
 //! Mailboxes: lists in one table of the world, so that an idle entity owns no queue memory.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use bbq_wire::{Code, Error, Result, Time};
 
@@ -33,7 +33,7 @@ pub(crate) struct Envelope {
     pub(crate) reply: Reply,
     pub(crate) deadline: Time,
     pub(crate) parent: TaskRef,
-    pub(crate) meta: Option<Rc<Meta>>,
+    pub(crate) meta: Option<Arc<Meta>>,
 }
 
 impl Default for Messages {

@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bbq_wire::{EntityId, NodeUid, Time};
@@ -95,7 +96,7 @@ pub(crate) struct Message {
     pub(crate) reply: Reply,
     pub(crate) deadline: Time,
     pub(crate) parent: TaskRef,
-    pub(crate) meta: Option<Rc<Meta>>,
+    pub(crate) meta: Option<Arc<Meta>>,
 }
 
 impl Message {
@@ -250,7 +251,7 @@ impl Inner {
 
     /// What a call inherits from its caller: how long it may take at most, its place in the chain, its session.
     #[inline]
-    pub(crate) fn parentage(&self) -> (Time, TaskRef, Option<Rc<Meta>>) {
+    pub(crate) fn parentage(&self) -> (Time, TaskRef, Option<Arc<Meta>>) {
         match self.caller() {
             Some((task, row)) => (row.deadline, (task, row.generation), row.meta.clone()),
             None => (Time::MAX, (NONE, 0), None),
@@ -309,14 +310,19 @@ impl Inner {
             self.outputs.push_back(Output::Call(call));
             return;
         };
-        let has_meta = call.meta != Meta::default();
-        let meta = has_meta.then(|| Rc::new(call.meta));
-        self.tell_here(index, method, call.body, call.deadline, meta);
+        self.tell_here(index, method, call.body, call.deadline, call.meta);
     }
 
     /// Puts a one-way message into a mailbox of this world.
     #[inline(always)]
-    pub(crate) fn tell_here(&mut self, index: u32, method: u16, body: Payload, deadline: Time, meta: Option<Rc<Meta>>) {
+    pub(crate) fn tell_here(
+        &mut self,
+        index: u32,
+        method: u16,
+        body: Payload,
+        deadline: Time,
+        meta: Option<Arc<Meta>>,
+    ) {
         if !self.has_room(index) {
             return undelivered(&self.has_no_room(index));
         }

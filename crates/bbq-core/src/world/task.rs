@@ -1,6 +1,6 @@
 //! Tasks: running turns, service calls and spawned futures.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use bbq_wire::Time;
 
@@ -42,7 +42,7 @@ pub(crate) struct Task {
     pub(crate) deadline: Time,
     pub(crate) parent: TaskRef,
     pub(crate) reply: Reply,
-    pub(crate) meta: Option<Rc<Meta>>,
+    pub(crate) meta: Option<Arc<Meta>>,
     pub(crate) outbox: Vec<Effect>,
 }
 
@@ -110,7 +110,7 @@ impl Tasks {
         generation: u32,
         deadline: Time,
         parent: TaskRef,
-        meta: Option<Rc<Meta>>,
+        meta: Option<Arc<Meta>>,
     ) -> (u32, &mut Task) {
         if self.free == NONE {
             self.grow();

@@ -14,6 +14,7 @@ use std::any::Any;
 use std::cell::RefMut;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use bbq_wire::{Code, Error, Result, Time};
@@ -79,7 +80,7 @@ pub(crate) fn run_at_once(
     index: u32,
     (method, body): (u16, Payload),
     deadline: Time,
-    parentage: (TaskRef, Option<Rc<Meta>>),
+    parentage: (TaskRef, Option<Arc<Meta>>),
 ) -> Sent {
     let inner = &mut *borrowed;
     let outer = inner.current;
@@ -234,7 +235,7 @@ impl Inner {
         batch: u32,
         reply: Reply,
         deadline: Time,
-        (parent, meta): (TaskRef, Option<Rc<Meta>>),
+        (parent, meta): (TaskRef, Option<Arc<Meta>>),
     ) -> Option<(u32, Body, Box<Ctx>)> {
         let generation = self.next_generation();
         let slot = &mut self.slots[index as usize];

@@ -10,10 +10,11 @@ use bbq_core::mesh::{FromGate, ToGate};
 use bbq_core::world::{CallId, Outgoing, Target, ToClient};
 use bbq_gate::{Compat, CompatConfig, Ends, Gate, GateConfig, MethodTable, Names, Stats, Verifier};
 use bbq_rt::clock::Clock;
+use bbq_rt::queue::{Receiver, Sender, queue};
 use bbq_wire::codec::{Reader, Sink};
 use bbq_wire::id::method_id;
 use bytes::Bytes;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 
 use crate::soon;
 
@@ -56,8 +57,8 @@ impl Cluster {
         let local = SocketAddr::from(([127, 0, 0, 1], 0));
         let mut config = GateConfig::new(local);
         change(&mut config);
-        let (to_mesh, from_gate) = mpsc::channel(256);
-        let (to_gate, from_mesh) = mpsc::channel(256);
+        let (to_mesh, from_gate) = queue(256);
+        let (to_gate, from_mesh) = queue(256);
         let (methods_tx, methods) = watch::channel(Arc::new(MethodTable::of_services(&SERVICES).0));
         let ends = Ends { clock: Clock::start(), to_mesh, from_mesh, methods };
         let gate = Gate::start(config, ends, Verifier::guest()).await.unwrap();
@@ -88,19 +89,19 @@ impl Cluster {
 }
 
 /// The service pushes and answers; the entity answers what the client answers it.
-async fn play(mut from_gate: mpsc::Receiver<FromGate>, to_gate: mpsc::Sender<ToGate>) {
+async fn play(mut from_gate: Receiver<FromGate>, to_gate: Sender<ToGate>) {
     while let Some(message) = from_gate.recv().await {
         match message {
             FromGate::Call(Outgoing { target: Target::Entity(entity), body, call: Some(call), meta, .. }) => {
                 assert_eq!(entity, bbq_wire::EntityId::new(bbq_wire::id::fnv1a_32("exampb.EchoEty"), 5));
                 let asked = format!("ask:{}", text(&body.into_bytes()));
-                let message = to_client(meta.client.unwrap(), &asked);
+                let message = to_client(meta.unwrap().client.clone().unwrap(), &asked);
                 to_gate.send(ToGate::ToClient { corr: Some(call.0), message }).await.unwrap();
             }
             FromGate::Call(Outgoing { method, body, call: Some(call), meta, .. }) => {
                 assert_eq!(method, SERVICE_HELLO);
                 let said = text(&body.into_bytes());
-                let message = to_client(meta.client.unwrap(), &format!("push:{said}"));
+                let message = to_client(meta.unwrap().client.clone().unwrap(), &format!("push:{said}"));
                 to_gate.send(ToGate::ToClient { corr: None, message }).await.unwrap();
                 let result = Ok(Payload::from_bytes(hello(&format!("service:{said}"))));
                 to_gate.send(ToGate::Reply { call, result }).await.unwrap();

@@ -11,13 +11,14 @@ use bbq_core::mesh::{FromGate, ToGate};
 use bbq_core::world::{ClientRef, GroupChange, GroupOp, Outgoing, Target, ToClient};
 use bbq_gate::{Ends, Gate, GateConfig, Verifier};
 use bbq_rt::clock::Clock;
+use bbq_rt::queue::{Receiver, Sender, queue};
 use bbq_wire::frame::{Auth, Frame, Hello, Req, Resume, Welcome};
 use bbq_wire::{Error, NodeUid, SessionId, Splitter, Time};
 use bytes::{Bytes, BytesMut};
 use futures_util::{SinkExt, StreamExt};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio_websockets::{ClientBuilder, MaybeTlsStream, Message, WebSocketStream};
 
 pub(crate) const ECHO: u32 = 5;
@@ -58,8 +59,8 @@ pub(crate) async fn until<T, F: Future<Output = Option<T>>>(ready: impl Fn() -> 
 /// A gate and the mesh that the test plays.
 pub(crate) struct Server {
     pub(crate) gate: Gate,
-    pub(crate) from_gate: mpsc::Receiver<FromGate>,
-    pub(crate) to_gate: mpsc::Sender<ToGate>,
+    pub(crate) from_gate: Receiver<FromGate>,
+    pub(crate) to_gate: Sender<ToGate>,
     _methods: watch::Sender<Arc<MethodTable>>,
 }
 
@@ -73,8 +74,8 @@ impl Server {
     }
 
     pub(crate) async fn start_with(config: GateConfig, verifier: Verifier) -> Self {
-        let (to_mesh, from_gate) = mpsc::channel(256);
-        let (to_gate, from_mesh) = mpsc::channel(256);
+        let (to_mesh, from_gate) = queue(256);
+        let (to_gate, from_mesh) = queue(256);
         let (methods_tx, methods) = watch::channel(Arc::new(MethodTable::of_services(&[&ROOM]).0));
         let ends = Ends { clock: Clock::start(), to_mesh, from_mesh, methods };
         let gate = Gate::start(config, ends, verifier).await.unwrap();
@@ -101,7 +102,7 @@ impl Server {
         assert!(matches!(call.target, Target::Entity(_)));
         let reply = ToGate::Reply { call: call.call.unwrap(), result: Ok(call.body) };
         self.to_gate.send(reply).await.unwrap();
-        call.meta.client.unwrap()
+        call.meta.unwrap().client.clone().unwrap()
     }
 
     pub(crate) async fn push(&self, session: SessionId, body: &[u8]) {

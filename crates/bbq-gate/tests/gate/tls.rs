@@ -81,8 +81,8 @@ async fn a_missing_certificate_is_named() {
     let (files, tls, _) = certificate("missing");
     drop(files);
     let server = Server::start(local()).await;
-    let (to_mesh, _from_gate) = tokio::sync::mpsc::channel(1);
-    let (_to_gate, from_mesh) = tokio::sync::mpsc::channel(1);
+    let (to_mesh, _from_gate) = bbq_rt::queue::queue(1);
+    let (_to_gate, from_mesh) = bbq_rt::queue::queue(1);
     let (_methods, methods) = tokio::sync::watch::channel(Arc::default());
     let ends = bbq_gate::Ends { clock: bbq_rt::clock::Clock::start(), to_mesh, from_mesh, methods };
     let path = tls.certificate.clone();

@@ -30,6 +30,7 @@ pub use socket::{Address, Listener};
 pub use views::{SIDECAR_LABEL, view, views};
 
 use crate::clock::Clock;
+use crate::queue;
 use crate::secret::Secret;
 use dial::Dialer;
 use opening::Identity;
@@ -211,14 +212,14 @@ impl MeshHandle {
         })
     }
 
-    /// A channel of its own for the gate, in place of an earlier one; what is put in arrives in order. Ends with the
+    /// A queue of its own for the gate, in place of an earlier one; what is put in arrives in order. Ends with the
     /// mesh, or its last sender.
     ///
     /// # Panics
     /// Outside of a tokio runtime.
     #[must_use]
-    pub fn gate(&self, capacity: usize) -> mpsc::Sender<FromGate> {
-        let (sender, queue) = mpsc::channel(capacity);
+    pub fn gate(&self, capacity: usize) -> queue::Sender<FromGate> {
+        let (sender, queue) = queue::queue(capacity);
         let events = self.events.clone();
         // Fails only if the mesh is closed; the queue closes with it.
         tokio::spawn(async move { events.send(Event::Gate(queue)).await });

@@ -18,6 +18,7 @@ use super::dial::{Dialer, dial};
 use super::link::{Arrived, Backlog, Wiring, run};
 use super::opening::Opened;
 use crate::clock::Clock;
+use crate::queue;
 
 /// Events taken off the queue at a time.
 const BATCH: usize = 256;
@@ -31,7 +32,7 @@ pub(super) enum Event {
     /// Many of them.
     Inputs(Vec<Input>),
     /// Where the gate of this process puts its messages from now on.
-    Gate(mpsc::Receiver<FromGate>),
+    Gate(queue::Receiver<FromGate>),
     /// A link has been opened; we made it, or it was made to us.
     Opened(Box<Opened>),
     /// Frames arrived.
@@ -50,9 +51,9 @@ pub(super) enum Event {
 #[derive(Debug, Default)]
 pub struct Inboxes {
     /// One per world, in order. A call for a world whose inbox is full is answered `BUSY`; everything else waits.
-    pub worlds: Vec<mpsc::Sender<world::Input>>,
+    pub worlds: Vec<queue::Sender<world::Input>>,
     /// The gate's, where there is one. An unreliable push for a full inbox is dropped; everything else waits.
-    pub gate: Option<mpsc::Sender<ToGate>>,
+    pub gate: Option<queue::Sender<ToGate>>,
 }
 
 struct Port {
@@ -64,48 +65,47 @@ struct Port {
     task: AbortHandle,
 }
 
-/// An inbox and what did not fit into it.
+/// An inbox, and what this batch brought for it or did not fit.
 struct Outlet<T> {
-    inbox: mpsc::Sender<T>,
-    overflow: VecDeque<T>,
+    inbox: queue::Sender<T>,
+    waiting: VecDeque<T>,
+    /// How much the inbox would have taken when it was last asked.
+    room: usize,
 }
 
 impl<T> Outlet<T> {
-    fn new(inbox: mpsc::Sender<T>) -> Self {
-        Self { inbox, overflow: VecDeque::new() }
+    fn new(inbox: queue::Sender<T>) -> Self {
+        Self { inbox, waiting: VecDeque::new(), room: 0 }
     }
 
-    /// Passes a value on in order, or gives it back when the inbox is full.
+    /// Takes a value for the next flush, or gives it back when the inbox is full.
     fn offer(&mut self, value: T) -> Result<(), T> {
-        if !self.overflow.is_empty() {
+        if self.waiting.len() >= self.room {
+            self.room = self.inbox.room();
+        }
+        if self.waiting.len() >= self.room {
             return Err(value);
         }
-        match self.inbox.try_send(value) {
-            Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => Ok(()),
-            Err(mpsc::error::TrySendError::Full(value)) => Err(value),
-        }
+        self.waiting.push_back(value);
+        Ok(())
     }
 
     fn keep(&mut self, value: T, limit: usize) {
-        if self.overflow.len() < limit {
-            self.overflow.push_back(value);
+        if self.waiting.len() < limit {
+            self.waiting.push_back(value);
         } else {
             tracing::error!(limit, "an inbox has been full for too long; a message is lost");
         }
     }
 
     /// The inbox, if something waits for room in it.
-    fn crowded(&self) -> Option<mpsc::Sender<T>> {
-        (!self.overflow.is_empty()).then(|| self.inbox.clone())
+    fn crowded(&self) -> Option<queue::Sender<T>> {
+        (!self.waiting.is_empty()).then(|| self.inbox.clone())
     }
 
-    fn drain(&mut self) {
-        while let Some(value) = self.overflow.pop_front() {
-            match self.inbox.try_send(value) {
-                Ok(()) => {}
-                Err(mpsc::error::TrySendError::Full(value)) => return self.overflow.push_front(value),
-                Err(mpsc::error::TrySendError::Closed(_)) => return self.overflow.clear(),
-            }
+    fn flush(&mut self) {
+        if !self.waiting.is_empty() {
+            self.room = self.inbox.offer(&mut self.waiting);
         }
     }
 }
@@ -122,7 +122,7 @@ pub(super) struct Router {
     dials: BTreeMap<NodeUid, AbortHandle>,
     worlds: Vec<Outlet<world::Input>>,
     gate: Option<Outlet<ToGate>>,
-    from_gate: Option<mpsc::Receiver<FromGate>>,
+    from_gate: Option<queue::Receiver<FromGate>>,
 }
 
 impl Router {
@@ -144,7 +144,7 @@ impl Router {
 
     /// Runs until [`Event::Shutdown`], or until nobody can send events any more.
     pub(super) async fn run(mut self, mut events: mpsc::Receiver<Event>, mut views: watch::Receiver<Arc<View>>) {
-        let (mut batch, mut gate_batch) = (Vec::with_capacity(BATCH), Vec::with_capacity(BATCH));
+        let (mut batch, mut gate_batch) = (Vec::with_capacity(BATCH), VecDeque::new());
         self.new_view(&mut views);
         let sleep = tokio::time::sleep_until(Instant::now());
         tokio::pin!(sleep);
@@ -163,8 +163,8 @@ impl Router {
                         break;
                     }
                 }
-                count = receive(from_gate.as_mut(), &mut gate_batch) => {
-                    if count == 0 {
+                more = receive(from_gate.as_mut(), &mut gate_batch) => {
+                    if !more {
                         from_gate = None;
                     }
                 }
@@ -183,8 +183,8 @@ impl Router {
             for event in batch.drain(..) {
                 over |= self.take(event);
             }
-            self.worlds.iter_mut().for_each(Outlet::drain);
-            self.gate.iter_mut().for_each(Outlet::drain);
+            self.worlds.iter_mut().for_each(Outlet::flush);
+            self.gate.iter_mut().for_each(Outlet::flush);
             self.flush();
             if over {
                 break;
@@ -365,19 +365,20 @@ impl Router {
     }
 }
 
-/// What the gate has put into its queue; 0: its last sender is gone.
-async fn receive(queue: Option<&mut mpsc::Receiver<FromGate>>, batch: &mut Vec<FromGate>) -> usize {
+/// What the gate has put into its queue; `false`: its last sender is gone.
+async fn receive(queue: Option<&mut queue::Receiver<FromGate>>, batch: &mut VecDeque<FromGate>) -> bool {
     match queue {
-        Some(queue) => queue.recv_many(batch, BATCH).await,
+        Some(queue) => queue.receive(batch).await,
         None => std::future::pending().await,
     }
 }
 
 /// Until an inbox that was full has room.
-async fn room(world: Option<mpsc::Sender<world::Input>>, gate: Option<mpsc::Sender<ToGate>>) {
+async fn room(world: Option<queue::Sender<world::Input>>, gate: Option<queue::Sender<ToGate>>) {
     match (world, gate) {
-        (Some(inbox), _) => drop(inbox.reserve().await),
-        (None, Some(inbox)) => drop(inbox.reserve().await),
+        // Gone or not: either way something can be done.
+        (Some(inbox), _) => inbox.has_room().await.unwrap_or_default(),
+        (None, Some(inbox)) => inbox.has_room().await.unwrap_or_default(),
         (None, None) => std::future::pending().await,
     }
 }

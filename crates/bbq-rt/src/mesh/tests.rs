@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bbq_core::Payload;
 use bbq_core::mesh::{NodeInfo, Roles, SlotOwner, ToGate};
-use bbq_core::world::{self, CallId, Meta, Outgoing, Target};
+use bbq_core::world::{self, CallId, Outgoing, Target};
 use bbq_wire::id::SLOTS;
 use bbq_wire::mesh::{Mesh as Message, MeshFrame};
 use bbq_wire::{Code, EntityId, NodeUid, Result};
@@ -17,6 +17,7 @@ use tokio::net::{TcpListener, TcpStream};
 use super::opening::{Identity, LinkError};
 use super::socket::Stream;
 use super::*;
+use crate::queue::{Receiver, queue};
 
 const KIND: u32 = 7;
 const GAME_AND_PROXY: Roles = Roles(Roles::GAME.0 | Roles::PROXY.0);
@@ -33,7 +34,7 @@ fn entity(n: u64) -> EntityId {
 struct Process {
     node: MeshNode,
     replies: mpsc::Receiver<(CallId, Result<Payload>)>,
-    gate: mpsc::Receiver<ToGate>,
+    gate: Receiver<ToGate>,
 }
 
 struct Setup {
@@ -52,8 +53,8 @@ async fn start(setup: Setup, views: watch::Receiver<Arc<View>>) -> Process {
     for address in &listen {
         listeners.push(Listener::bind(address).await.unwrap());
     }
-    let (senders, receivers): (Vec<_>, Vec<_>) = (0..worlds).map(|_| mpsc::channel(4096)).unzip();
-    let (gate_sender, gate) = mpsc::channel(64);
+    let (senders, receivers): (Vec<_>, Vec<_>) = (0..worlds).map(|_| queue(4096)).unzip();
+    let (gate_sender, gate) = queue(64);
     let inboxes = Inboxes { worlds: senders, gate: Some(gate_sender) };
     let node = MeshNode::start(config, listeners, inboxes, Clock::start(), views).unwrap();
     let (reply_sender, replies) = mpsc::channel(4096);
@@ -65,7 +66,7 @@ async fn start(setup: Setup, views: watch::Receiver<Arc<View>>) -> Process {
 
 async fn echo_world(
     index: u16,
-    mut inbox: mpsc::Receiver<world::Input>,
+    mut inbox: Receiver<world::Input>,
     mesh: MeshHandle,
     replies: mpsc::Sender<(CallId, Result<Payload>)>,
 ) {
@@ -94,7 +95,7 @@ impl Process {
             call: Some(CallId(call)),
             deadline: bbq_wire::Time::MAX,
             affinity: None,
-            meta: Meta::default(),
+            meta: None,
         };
         self.node.handle().send(Input::World { index: 0, output: world::Output::Call(outgoing) }).await.unwrap();
     }
@@ -305,11 +306,11 @@ async fn a_full_inbox_makes_calls_busy_and_loses_nothing_else() {
     let (sender, views) = watch::channel(Arc::new(View::default()));
     let machine = Config { me: uid(1), roles: GAME_AND_PROXY, worlds: 1, ..Config::default() };
     let config = MeshConfig { machine, cluster: "test".into(), ..MeshConfig::default() };
-    let (inbox, mut inputs) = mpsc::channel(1);
+    let (inbox, mut inputs) = queue(1);
     let inboxes = Inboxes { worlds: vec![inbox], gate: None };
     let node = MeshNode::start(config, Vec::new(), inboxes, Clock::start(), views).unwrap();
     sender.send_replace(Arc::new(cluster(&[(1, GAME_AND_PROXY, String::new(), None)])));
-    let process = Process { node, replies: mpsc::channel(1).1, gate: mpsc::channel(1).1 };
+    let process = Process { node, replies: mpsc::channel(1).1, gate: queue(1).1 };
     process.call(0, entity(1), Bytes::new()).await;
     let Some(world::Input::Activate(id, epoch)) = within(inputs.recv()).await else { panic!("no order") };
     let handle = process.node.handle();

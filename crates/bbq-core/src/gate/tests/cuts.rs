@@ -113,7 +113,7 @@ impl Scene {
 
     /// Calls are numbered; each arrives once and in order. The answers are not in order.
     fn on_call(&mut self, call: Outgoing) {
-        let client = call.meta.client.unwrap();
+        let client = call.meta.unwrap().client.clone().unwrap();
         if self.sid != Some(client.session) {
             self.sid = Some(client.session);
             let watcher = EntityId::new(1, 1);

@@ -14,7 +14,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::Payload;
 use crate::mesh::{Config, FromGate, Input, LinkId, Mesh, NodeInfo, Output, Roles, SlotOwner, Spread, ToGate, View};
-use crate::world::{self, CallId, Incoming, Meta, Outgoing, ReplyTo, Target};
+use crate::world::{self, CallId, Incoming, Outgoing, ReplyTo, Target};
 
 pub(super) const KIND: u32 = 7;
 pub(super) const SERVICE: u32 = 8;
@@ -458,7 +458,7 @@ impl Net {
             call: (!oneway).then_some(CallId(number as u64)),
             deadline: self.now + deadline,
             affinity: None,
-            meta: Meta::default(),
+            meta: None,
         }
     }
 
