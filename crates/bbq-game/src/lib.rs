@@ -220,10 +220,11 @@ impl WorldThread {
         let mut alarm = pin!(tokio::time::sleep_until(Instant::now()));
         loop {
             let now = self.clock.now();
-            for input in inputs.drain(..inputs.len().min(BATCH)) {
+            let count = inputs.len().min(BATCH);
+            for input in inputs.drain(..count) {
                 world.handle(now, input);
             }
-            if !self.carry(&mut world).await {
+            if !self.carry(&mut world, count).await {
                 return;
             }
             if now >= next_snapshot {
@@ -245,10 +246,10 @@ impl WorldThread {
         }
     }
 
-    /// Takes every output to where it belongs. False: the mesh has ended.
-    async fn carry(&self, world: &mut World) -> bool {
+    /// Takes every output to where it belongs; about as many as there were inputs. False: the mesh has ended.
+    async fn carry(&self, world: &mut World, inputs: usize) -> bool {
         let index = self.config.index;
-        let mut out = Vec::new();
+        let mut out = Vec::with_capacity(inputs);
         while let Some(output) = world.poll() {
             match output {
                 Output::Store(op, request) => self.errands.store(op, request),

@@ -391,7 +391,7 @@ impl Sim {
             Event::Frame(to, frame) => {
                 if self.links.is_up(to) {
                     self.trace.event(now, "frame", &frame);
-                    let frame = MeshFrame::decode(&frame).expect("a frame of ours");
+                    let frame = Box::new(MeshFrame::decode(&frame).expect("a frame of ours"));
                     let input = mesh::Input::Frame { link: to.link, frame };
                     self.with(to.node, |node| node.feed_mesh(now, input));
                 }

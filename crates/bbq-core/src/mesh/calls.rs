@@ -89,7 +89,8 @@ impl Call {
 /// All calls without an answer, by the number under which the answer comes back.
 #[derive(Debug, Default)]
 pub(super) struct Calls {
-    table: HashMap<u64, Call>,
+    // Boxed: a call is large, and is moved neither into the table nor within it nor out of it.
+    table: HashMap<u64, Box<Call>>,
 }
 
 impl Calls {
@@ -98,7 +99,7 @@ impl Calls {
     }
 
     pub(super) fn get_mut(&mut self, id: u64) -> Option<&mut Call> {
-        self.table.get_mut(&id)
+        self.table.get_mut(&id).map(|call| &mut **call)
     }
 
     /// The call waits to leave.
@@ -150,7 +151,7 @@ impl Mesh {
         let timer = self.wheel.insert(deadline, Alarm::Call(id));
         let (stage, place) = (Stage::Waiting, Place { node: NodeUid::default(), epoch: 0 });
         let call = Call { origin, request, deadline, timer, stage, place, counted: false, tries: 0 };
-        self.calls.table.insert(id, call);
+        self.calls.table.insert(id, Box::new(call));
         Some(id)
     }
 
@@ -327,7 +328,7 @@ impl Mesh {
     }
 
     /// Takes a call out of the table and out of the count of its entity.
-    fn remove_call(&mut self, id: u64) -> Option<Call> {
+    fn remove_call(&mut self, id: u64) -> Option<Box<Call>> {
         let call = self.calls.table.remove(&id)?;
         self.wheel.cancel(call.timer);
         if call.counted

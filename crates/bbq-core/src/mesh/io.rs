@@ -131,8 +131,8 @@ pub enum Input {
     Frame {
         /// Over this link.
         link: LinkId,
-        /// What it says.
-        frame: MeshFrame,
+        /// What it says. Boxed, because it is larger than everything else that happens.
+        frame: Box<MeshFrame>,
     },
     /// A frame for this node arrived whose fields cannot be read; it is skipped.
     Unreadable {

@@ -227,7 +227,7 @@ impl Router {
             Event::Opened(opened) => self.opened(*opened),
             Event::Arrived(link, arrived) => {
                 self.handle_all(arrived.into_iter().map(|arrived| match arrived {
-                    Arrived::Frame(frame) => Input::Frame { link, frame },
+                    Arrived::Frame(frame) => Input::Frame { link, frame: Box::new(frame) },
                     Arrived::Unreadable(route) => Input::Unreadable { link, route },
                     Arrived::Transit(route, frame) => Input::Transit { link, route, frame },
                 }));

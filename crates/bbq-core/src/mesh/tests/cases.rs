@@ -179,7 +179,7 @@ fn frames_of_all_kinds_with_unknown_numbers_harm_nothing() {
         };
         let frame = MeshFrame::new(super::net::uid(1), super::net::uid(0), message);
         for link in 0..6 {
-            net.input(0, Input::Frame { link: crate::mesh::LinkId(link), frame: frame.clone() });
+            net.input(0, Input::Frame { link: crate::mesh::LinkId(link), frame: Box::new(frame.clone()) });
         }
     }
     let call = net.call(0, 0, &entity(1), millis(3000));

@@ -112,7 +112,7 @@ fn a_frame_with_a_foreign_source_closes_the_link() {
     let links = net.nodes[0].mesh.stats().links;
     let frame = MeshFrame::new(uid(2), uid(0), Message::Ping { nonce: 1 });
     for link in 0..4 {
-        net.input(0, Input::Frame { link: LinkId(link), frame: frame.clone() });
+        net.input(0, Input::Frame { link: LinkId(link), frame: Box::new(frame.clone()) });
     }
     assert!(net.nodes[0].mesh.stats().links < links);
 }

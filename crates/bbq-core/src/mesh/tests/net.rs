@@ -303,7 +303,7 @@ impl Net {
                 let route = MeshFrame::route(&bytes).expect("a whole frame");
                 if route.dst == uid(to) {
                     let frame = MeshFrame::decode(&bytes).expect("a frame of ours");
-                    self.input(to, Input::Frame { link, frame });
+                    self.input(to, Input::Frame { link, frame: Box::new(frame) });
                 } else {
                     self.input(to, Input::Transit { link, route, frame: bytes });
                 }
