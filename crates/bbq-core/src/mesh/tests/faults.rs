@@ -181,7 +181,7 @@ fn no_numbers_that_a_peer_invents_do_harm() {
         };
         let frame = MeshFrame { seq, ack, ..MeshFrame::new(uid(1), uid(0), message) };
         for link in 0..4 {
-            net.input(0, Input::Frame { link: LinkId(link), frame: frame.clone() });
+            net.input(0, Input::Frame { link: LinkId(link), frame: Box::new(frame.clone()) });
         }
     }
     net.run(millis(1000));

@@ -249,7 +249,7 @@ impl Net {
         let joins = |wire: &&Wire| wire.ends.iter().all(|(node, _)| [from, to].contains(node));
         let wire = self.wires.values().find(joins).expect("a link");
         let link = wire.ends.iter().find(|(node, _)| *node == to).expect("its end").1;
-        self.input(to, Input::Frame { link, frame: MeshFrame::new(uid(from), uid(to), message) });
+        self.input(to, Input::Frame { link, frame: Box::new(MeshFrame::new(uid(from), uid(to), message)) });
     }
 
     fn plug(&mut self, from: usize, to: usize) {
