@@ -20,7 +20,7 @@ use bbq_gate::{
 use bbq_rt::clock::Clock;
 use bbq_rt::control::{Attendance, CenterControl, ControlPlane, Membership, SharedConfig, Standing};
 use bbq_rt::mesh::{Address, Inboxes, Listener, MeshConfig, MeshHandle, MeshNode, SIDECAR_LABEL, views};
-use bbq_rt::queue::{Receiver, queue};
+use bbq_rt::queue::queue;
 use bbq_rt::rpc::{ClientConfig, Pass};
 use bbq_rt::store::{CenterStore, Store};
 use bbq_wire::NodeUid;
