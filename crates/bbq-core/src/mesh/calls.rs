@@ -6,7 +6,7 @@
 //!            +--> Queued (no link yet) --> Sent (a node or a world has it)+--> verdict
 //! ```
 //! A call that leaves `Waiting` or `Queued` without being sent was certainly not processed; one that was sent and gets
-//! no answer may have been. One-way calls live here only until they are sent.
+//! no answer may have been. One-way calls live here until their node has taken them.
 
 use std::collections::BTreeSet;
 
@@ -38,8 +38,6 @@ pub(super) enum Origin {
     NodeForClient(NodeUid, u64),
     /// Nobody: a one-way call.
     Nobody,
-    /// Nobody, and a node has already passed it on to us: it is not passed on again.
-    NobodyForwarded,
 }
 
 /// What is asked.
@@ -67,6 +65,8 @@ pub(super) struct Call {
     pub(super) stage: Stage,
     /// Where it goes or is; not meaningful while it waits.
     pub(super) place: Place,
+    /// The number of the frame in which it left; 0: it is here.
+    seq: u64,
     /// It counts among the calls that its entity has not answered yet.
     pub(super) counted: bool,
     tries: u32,
@@ -82,7 +82,7 @@ impl Call {
     }
 
     fn is_oneway(&self) -> bool {
-        matches!(self.origin, Origin::Nobody | Origin::NobodyForwarded)
+        self.origin == Origin::Nobody
     }
 }
 
@@ -107,6 +107,12 @@ impl Calls {
         if let Some(call) = self.table.get_mut(&id) {
             call.stage = Stage::Queued;
         }
+    }
+
+    /// Whether this frame to this node is where the call is now.
+    pub(super) fn left_as(&self, id: u64, node: NodeUid, seq: u64) -> bool {
+        let here = |call: &Call| call.stage == Stage::Sent && call.place.node == node && call.seq == seq;
+        self.table.get(&id).is_some_and(|call| here(call))
     }
 
     pub(super) fn is_queued(&self, id: u64) -> bool {
@@ -150,7 +156,7 @@ impl Mesh {
         let id = self.next_id();
         let timer = self.wheel.insert(deadline, Alarm::Call(id));
         let (stage, place) = (Stage::Waiting, Place { node: NodeUid::default(), epoch: 0 });
-        let call = Call { origin, request, deadline, timer, stage, place, counted: false, tries: 0 };
+        let call = Call { origin, request, deadline, timer, stage, place, seq: 0, counted: false, tries: 0 };
         self.calls.table.insert(id, Box::new(call));
         Some(id)
     }
@@ -178,10 +184,7 @@ impl Mesh {
                 // Encoded once: a bounced call is sent again from these bytes.
                 let body = std::mem::take(&mut outgoing.body).into_bytes();
                 outgoing.body = Payload::from_bytes(body.clone());
-                let mut epoch = outgoing.affinity.unwrap_or(call.place.epoch);
-                if call.origin == Origin::NobodyForwarded {
-                    epoch = 0;
-                }
+                let epoch = outgoing.affinity.unwrap_or(call.place.epoch);
                 let mut wire = call_to_wire(now, id, outgoing, call.deadline, epoch);
                 wire.oneway = oneway;
                 let error = too_large(&body).or_else(|| too_long(&wire.chain));
@@ -197,13 +200,14 @@ impl Mesh {
         }
     }
 
-    /// A call has left: from now on it may be processed. Says whether somebody waits for its answer.
-    pub(super) fn sent(&mut self, id: u64) -> bool {
-        let Some(call) = self.calls.get_mut(id) else { return false };
+    /// A call has left, in the frame with this number or to a world of ours: from now on it may be processed.
+    pub(super) fn sent(&mut self, id: u64, seq: Option<u64>) {
+        let Some(call) = self.calls.get_mut(id) else { return };
         call.stage = Stage::Sent;
-        if call.is_oneway() {
+        call.seq = seq.unwrap_or(0);
+        if call.is_oneway() && seq.is_none() {
             self.remove_call(id);
-            return false;
+            return;
         }
         // Calls of other nodes are kept in order there.
         let ours = !matches!(call.origin, Origin::Node(..) | Origin::NodeForClient(..));
@@ -211,7 +215,13 @@ impl Mesh {
             call.counted = true;
             self.routes.count(&entity);
         }
-        true
+    }
+
+    /// A node has taken the call for good; if it is one-way, that is all.
+    pub(super) fn taken(&mut self, node: NodeUid, seq: u64, id: u64) {
+        if self.calls.left_as(id, node, seq) && self.calls.get_mut(id).is_some_and(|call| call.is_oneway()) {
+            self.remove_call(id);
+        }
     }
 
     /// Gives a call to a world of this process; `None`: the world of its entity, or any for a service.
@@ -233,7 +243,7 @@ impl Mesh {
         };
         let incoming = Incoming { target, method, body, reply_to, deadline: call.deadline, meta };
         call.place.node = self.config.me;
-        self.sent(id);
+        self.sent(id, None);
         self.give_world(index, world::Input::Call(incoming));
     }
 
@@ -246,31 +256,17 @@ impl Mesh {
             Target::Service(_) => self.config.worlds > 0,
         };
         if !here {
-            return self.refuse_call(from, corr, oneway.then_some(epoch), outgoing);
+            let error = Error::new(Code::ENTITY_STOPPED, format!("not at node {}", self.config.me));
+            return self.give_back(from, corr, error);
         }
         let world = match &outgoing.target {
             Target::Entity(_) => None,
             Target::Service(_) => outgoing.affinity.map(|hash| self.world_for(hash)),
         };
-        let origin = if oneway { Origin::NobodyForwarded } else { Origin::Node(from, corr) };
+        let origin = if oneway { Origin::Nobody } else { Origin::Node(from, corr) };
         let deadline = outgoing.deadline;
         if let Some(id) = self.register(Request::Call(outgoing), origin, deadline) {
             self.deliver(id, world);
-        }
-    }
-
-    /// What is called is not here: the caller decides what to do. A one-way call cannot come back, so it is passed on,
-    /// once.
-    fn refuse_call(&mut self, from: NodeUid, corr: u64, oneway: Option<u64>, call: Outgoing) {
-        match oneway {
-            None => {
-                let error = Error::new(Code::ENTITY_STOPPED, format!("not at node {}", self.config.me));
-                self.send(from, Message::Bounced { corr, error });
-            }
-            Some(epoch) if epoch != 0 && matches!(call.target, Target::Entity(_)) => {
-                self.accept_call(call, Origin::NobodyForwarded);
-            }
-            Some(_) => self.dropped += 1,
         }
     }
 
@@ -353,7 +349,7 @@ impl Mesh {
                 let result = encode(result);
                 self.send(node, Message::ClientReply { corr, result });
             }
-            Origin::Nobody | Origin::NobodyForwarded => {
+            Origin::Nobody => {
                 if let Err(error) = result {
                     self.dropped += 1;
                     tracing::debug!(%error, "a one-way call was not delivered");

@@ -164,13 +164,17 @@ impl Mesh {
                 self.find_ways();
             }
             Input::Frame { link, frame } => {
-                if self.check_source(link, frame.src) && self.accept_numbers(frame.src, frame.seq, frame.ack) {
-                    self.receive(frame.src, frame.message, Some(link));
+                if self.check_source(link, frame.src) {
+                    if self.accept_number(frame.src, frame.seq) {
+                        self.receive(frame.src, frame.message, Some(link));
+                    }
+                    self.frame_done(frame.src, frame.ack);
                 }
             }
             Input::Unreadable { link, route } => {
-                if self.check_source(link, route.src) && self.accept_numbers(route.src, route.seq, route.ack) {
-                    self.dropped += 1;
+                if self.check_source(link, route.src) {
+                    self.dropped += u64::from(self.accept_number(route.src, route.seq));
+                    self.frame_done(route.src, route.ack);
                 }
             }
             Input::Transit { link, route, frame } => self.transit(link, route, frame),

@@ -8,7 +8,8 @@
 //! Frames are numbered when they leave, and are sent again only when it is known from where: after anything that may
 //! have lost frames the sender stops, asks the peer how far it has come, and goes on from there. A receiver that finds a
 //! gap says so unasked. Acknowledgements ride on frames, or go out alone after [`Limits::ack_frames`] frames or
-//! [`Limits::ack_wait`]. It knows nothing of links and of what the frames mean.
+//! [`Limits::ack_wait`]. A frame that is given back (bounced) is not acknowledged before the peer has the bounce: so the
+//! peer may forget what is acknowledged. It knows nothing of links and of what the frames mean.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -22,8 +23,16 @@ use super::Limits;
 #[derive(Clone, Debug)]
 pub(super) struct Kept {
     pub(super) bytes: Bytes,
-    /// The call that it carries, if somebody here waits for its answer.
+    /// The call that it carries.
     pub(super) call: Option<u64>,
+}
+
+/// A frame that was given back.
+#[derive(Clone, Copy, Debug)]
+struct Returned {
+    seq: u64,
+    /// The bounce is one of the frames up to this number, unless fewer leave.
+    by: u64,
 }
 
 /// What a sender does.
@@ -70,6 +79,8 @@ pub(super) struct Stream {
     told: u64,
     /// Since when something accepted has not been acknowledged.
     untold: Option<Time>,
+    /// Oldest first.
+    returned: VecDeque<Returned>,
     /// The last gap of which the peer was told, and when.
     gap: Option<(u64, Time)>,
     /// When everything kept was last sent again.
@@ -85,7 +96,17 @@ impl Stream {
 
     /// Number and acknowledgement for the next frame; to be followed by [`Stream::keep`] if the frame leaves.
     pub(super) fn next_numbers(&self) -> (u64, u64) {
-        (self.sent + 1, self.seen)
+        (self.sent + 1, self.tellable())
+    }
+
+    /// How far the peer may know that we have come.
+    fn tellable(&self) -> u64 {
+        self.returned.front().map_or(self.seen, |first| first.seq - 1)
+    }
+
+    /// The frame accepted last will be given back, by a frame in front of which `waiting` others wait.
+    pub(super) fn give_back(&mut self, waiting: usize) {
+        self.returned.push_back(Returned { seq: self.seen, by: self.sent + waiting as u64 + 1 });
     }
 
     /// The frame numbered last leaves.
@@ -118,19 +139,27 @@ impl Stream {
         Arrival::Gap(tell)
     }
 
-    /// The peer has accepted everything up to `seen`; `false`: it cannot have, that was never sent.
-    pub(super) fn acknowledged(&mut self, now: Time, seen: u64) -> bool {
+    /// The peer has accepted everything up to `seen`. Gives the calls among it, and the numbers under which they left;
+    /// `None`: it cannot have, that was never sent. `waiting` parcels have not left yet.
+    pub(super) fn acknowledged(&mut self, now: Time, seen: u64, waiting: usize) -> Option<Vec<(u64, u64)>> {
         if seen > self.sent {
-            return false;
+            return None;
         }
+        let mut calls = Vec::new();
         while self.acked < seen {
             self.acked += 1;
             self.progress = now;
             if let Some(kept) = self.kept.pop_front() {
                 self.kept_bytes -= kept.bytes.len();
+                calls.extend(kept.call.map(|call| (self.acked, call)));
             }
         }
-        true
+        let all = self.kept.is_empty() && waiting == 0;
+        while self.returned.front().is_some_and(|first| all || first.by <= self.acked) {
+            self.returned.pop_front();
+            self.untold.get_or_insert(now);
+        }
+        Some(calls)
     }
 
     /// The peer wants everything after `seen` again, which has just been [acknowledged](Stream::acknowledged). Gives
@@ -168,8 +197,7 @@ impl Stream {
             *pause = (*pause * 2).min(limits.longest_ask_pause);
             due.ask = true;
         }
-        let full = self.seen - self.told >= limits.ack_frames;
-        due.ack = full || self.untold.is_some_and(|since| now.since(since) >= limits.ack_wait);
+        due.ack = self.ack_overdue(limits) || self.untold.is_some_and(|since| now.since(since) >= limits.ack_wait);
         if due.ack || due.ask {
             self.told_peer();
         }
@@ -188,14 +216,14 @@ impl Stream {
 
     /// How far we have come; the peer is told.
     pub(super) fn told_peer(&mut self) -> u64 {
-        self.told = self.seen;
+        self.told = self.tellable().max(self.told);
         self.untold = None;
-        self.seen
+        self.told
     }
 
     /// Whether so much is unacknowledged that it should not wait for the timer.
     pub(super) fn ack_overdue(&self, limits: &Limits) -> bool {
-        self.seen - self.told >= limits.ack_frames
+        self.tellable().saturating_sub(self.told) >= limits.ack_frames
     }
 
     /// Whether frames are kept.
@@ -203,13 +231,12 @@ impl Stream {
         !self.kept.is_empty()
     }
 
-    /// The peer takes nothing after `seen` any more: gives what it certainly did not get.
-    pub(super) fn refused_after(&mut self, now: Time, seen: u64) -> Vec<Kept> {
-        if !self.acknowledged(now, seen) {
-            return Vec::new();
-        }
+    /// The peer takes nothing any more: gives the calls that it did not [acknowledge](Stream::acknowledged), and their
+    /// numbers.
+    pub(super) fn give_up(&mut self) -> Vec<(u64, u64)> {
         self.kept_bytes = 0;
-        self.kept.drain(..).collect()
+        let numbers = self.acked + 1..;
+        numbers.zip(self.kept.drain(..)).filter_map(|(seq, kept)| Some((seq, kept.call?))).collect()
     }
 }
 
@@ -223,6 +250,10 @@ mod tests {
 
     fn millis(ms: u64) -> Time {
         Time::from_millis(ms)
+    }
+
+    fn acks(stream: &mut Stream, now: Time, seen: u64) -> bool {
+        stream.acknowledged(now, seen, 0).is_some()
     }
 
     fn again(stream: &mut Stream, now: Time, seen: u64) -> Vec<Bytes> {
@@ -255,11 +286,11 @@ mod tests {
         assert!(stream.due(millis(2), &limits).ask);
         assert!(!stream.due(millis(2), &limits).ask, "not twice");
         assert!(stream.due(stream.wake_at(&limits).unwrap(), &limits).ask, "but again after a pause");
-        assert!(stream.acknowledged(millis(9), 1));
+        assert!(acks(&mut stream, millis(9), 1));
         assert_eq!(again(&mut stream, millis(9), 1), ["b", "c"]);
         assert!(stream.can_send(&limits));
         assert_eq!(again(&mut stream, millis(9), 1), [""; 0], "the second answer repeats nothing");
-        assert!(stream.acknowledged(millis(10), 3));
+        assert!(acks(&mut stream, millis(10), 3));
         assert_eq!(again(&mut stream, millis(10), 3), [""; 0]);
         assert_eq!(stream.wake_at(&limits), None, "all is quiet");
     }
@@ -268,11 +299,11 @@ mod tests {
     fn an_old_answer_and_an_impossible_one_change_nothing() {
         let mut stream = Stream::default();
         ["a", "b"].into_iter().for_each(|text| stream.keep(millis(1), frame(text)));
-        assert!(stream.acknowledged(millis(2), 2));
-        assert!(stream.acknowledged(millis(2), 1));
+        assert!(acks(&mut stream, millis(2), 2));
+        assert!(acks(&mut stream, millis(2), 1));
         assert_eq!(again(&mut stream, millis(2), 1), [""; 0]);
-        assert!(!stream.acknowledged(millis(2), 3));
-        assert!(!stream.acknowledged(millis(2), u64::MAX));
+        assert!(!acks(&mut stream, millis(2), 3));
+        assert!(!acks(&mut stream, millis(2), u64::MAX));
     }
 
     #[test]
@@ -282,7 +313,7 @@ mod tests {
         assert!(stream.can_send(&limits));
         stream.keep(millis(1), frame("b"));
         assert!(!stream.can_send(&limits));
-        assert!(stream.acknowledged(millis(1), 1));
+        assert!(acks(&mut stream, millis(1), 1));
         assert!(stream.can_send(&limits));
         let bytes = Limits { window_bytes: 2, ..Limits::default() };
         stream.keep(millis(1), frame("c"));
@@ -314,5 +345,18 @@ mod tests {
             stream.arrived(millis(30), seq, &limits);
         });
         assert!(stream.ack_overdue(&limits) && stream.due(millis(30), &limits).ack);
+    }
+
+    #[test]
+    fn what_is_given_back_is_not_acknowledged_before_the_bounce_is() {
+        let (mut stream, limits) = (Stream::default(), Limits::default());
+        (1..=3).for_each(|seq| assert_eq!(stream.arrived(millis(1), seq, &limits), Arrival::Accept));
+        stream.give_back(0);
+        stream.arrived(millis(1), 4, &limits);
+        assert_eq!((stream.next_numbers(), stream.told_peer()), ((1, 2), 2));
+        stream.keep(millis(1), Kept { call: Some(7), ..frame("the bounce") });
+        assert_eq!(stream.told_peer(), 2);
+        assert_eq!(stream.acknowledged(millis(2), 1, 0), Some(vec![(1, 7)]));
+        assert!(stream.due(millis(2) + limits.ack_wait, &limits).ack && stream.told_peer() == 4);
     }
 }

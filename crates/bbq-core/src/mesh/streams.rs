@@ -168,7 +168,9 @@ impl Mesh {
             }
             return;
         };
-        let call = call.filter(|id| self.sent(*id));
+        if let Some(id) = call {
+            self.sent(id, Some(seq));
+        }
         let Some(row) = self.streams.table.get_mut(&to) else { return };
         row.stream.keep(self.now, Kept { bytes: bytes.clone(), call });
         let (way, wake) = (row.way, row.stream.wake_at(&self.config.limits));
@@ -203,13 +205,13 @@ impl Mesh {
         }
     }
 
-    /// A frame with these numbers arrived from a node; `false`: it is not to be looked at.
-    pub(super) fn accept_numbers(&mut self, from: NodeUid, seq: u64, ack: u64) -> bool {
-        if seq == 0 && ack == 0 {
+    /// A frame with this number arrived from a node; `false`: it is not to be looked at.
+    pub(super) fn accept_number(&mut self, from: NodeUid, seq: u64) -> bool {
+        if seq == 0 {
             return true;
         }
         let (now, limits) = (self.now, self.config.limits);
-        if self.streams.left && seq > 0 {
+        if self.streams.left {
             self.say_leave(from);
             return false;
         }
@@ -218,17 +220,23 @@ impl Mesh {
             return false;
         }
         let row = self.row(from);
-        let arrival = if seq == 0 { Arrival::Accept } else { row.stream.arrived(now, seq, &limits) };
-        let overdue = row.stream.ack_overdue(&limits);
+        let arrival = row.stream.arrived(now, seq, &limits);
         let wake = row.stream.wake_at(&limits);
         self.streams.set_wake(from, wake);
-        self.acknowledged(from, ack);
         if arrival == Arrival::Gap(true) {
             self.report_progress(from, Want::Rest);
-        } else if overdue {
-            self.report_progress(from, Want::Nothing);
         }
         arrival == Arrival::Accept
+    }
+
+    /// The frame has been dealt with: only now may its sender hear that it was taken.
+    pub(super) fn frame_done(&mut self, from: NodeUid, ack: u64) {
+        if ack > 0 {
+            self.acknowledged(from, ack);
+        }
+        if self.streams.table.get(&from).is_some_and(|row| row.stream.ack_overdue(&self.config.limits)) {
+            self.report_progress(from, Want::Nothing);
+        }
     }
 
     fn row(&mut self, node: NodeUid) -> &mut Row {
@@ -241,12 +249,21 @@ impl Mesh {
 
     fn acknowledged(&mut self, from: NodeUid, seen: u64) {
         let Some(row) = self.streams.table.get_mut(&from) else { return };
-        if !row.stream.acknowledged(self.now, seen) {
-            tracing::warn!(node = %from, seen, "a node acknowledges what was never sent to it");
+        match row.stream.acknowledged(self.now, seen, row.outbox.len()) {
+            Some(calls) => calls.into_iter().for_each(|(seq, id)| self.taken(from, seq, id)),
+            None => tracing::warn!(node = %from, seen, "a node acknowledges what was never sent to it"),
         }
-        if !row.outbox.is_empty() {
+        if self.streams.table.get(&from).is_some_and(|row| !row.outbox.is_empty()) {
             self.flush(from);
         }
+    }
+
+    /// Gives the frame back that arrived last: its sender may send it elsewhere.
+    pub(super) fn give_back(&mut self, from: NodeUid, corr: u64, error: Error) {
+        if let Some(row) = self.streams.table.get_mut(&from) {
+            row.stream.give_back(row.outbox.len());
+        }
+        self.send(from, Message::Bounced { corr, error });
     }
 
     /// A node says how far it has come.
@@ -292,14 +309,21 @@ impl Mesh {
     pub(super) fn node_left(&mut self, node: NodeUid, seen: u64) {
         let Some(row) = self.streams.table.get_mut(&node) else { return };
         row.left = true;
-        let refused = row.stream.refused_after(self.now, seen);
-        let waiting = std::mem::take(&mut row.outbox);
-        let waiting = waiting.into_iter().filter_map(|parcel| match parcel {
-            Parcel::Call(id) => Some(id),
-            Parcel::Message(_) => None,
-        });
-        for id in refused.into_iter().filter_map(|kept| kept.call).chain(waiting) {
-            self.bounced(id, Error::new(Code::NOT_SENT, format!("node {node} ended before it took the call")));
+        self.acknowledged(node, seen);
+        let Some(row) = self.streams.table.get_mut(&node) else { return };
+        let (refused, waiting) = (row.stream.give_up(), std::mem::take(&mut row.outbox));
+        let error = Error::new(Code::NOT_SENT, format!("node {node} ended before it took the call"));
+        for (seq, id) in refused {
+            if self.calls.left_as(id, node, seq) {
+                self.bounced(id, error.clone());
+            }
+        }
+        for parcel in waiting {
+            if let Parcel::Call(id) = parcel
+                && self.calls.is_queued(id)
+            {
+                self.bounced(id, error.clone());
+            }
         }
     }
 
