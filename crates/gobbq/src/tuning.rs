@@ -20,13 +20,13 @@ use crate::options::Options;
 /// Limits of each world of a game.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct WorldLimits {
-    /// Entities at once [4,000,000]; activations beyond fail with `RESOURCE_EXHAUSTED`.
+    /// Entities at once (4,000,000); activations beyond fail with `RESOURCE_EXHAUSTED`.
     pub entities: u32,
-    /// Outstanding calls, sleeps and store requests [4,000,000]; more fail with `BUSY`.
+    /// Outstanding calls, sleeps and store requests (4,000,000); more fail with `BUSY`.
     pub operations: u32,
-    /// Timers of one entity [1024]; more fail with `RESOURCE_EXHAUSTED`.
+    /// Timers of one entity (1024); more fail with `RESOURCE_EXHAUSTED`.
     pub timers: u32,
-    /// Deadline of calls that name none [5 s].
+    /// Deadline of calls that name none (5 s).
     pub call_timeout: Duration,
 }
 
