@@ -221,6 +221,11 @@ impl Stream {
         self.told
     }
 
+    /// The last number accepted, of which something may still have to be given back.
+    pub(super) const fn seen(&self) -> u64 {
+        self.seen
+    }
+
     /// Whether so much is unacknowledged that it should not wait for the timer.
     pub(super) fn ack_overdue(&self, limits: &Limits) -> bool {
         self.tellable().saturating_sub(self.told) >= limits.ack_frames

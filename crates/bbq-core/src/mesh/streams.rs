@@ -253,7 +253,11 @@ impl Mesh {
             Some(calls) => calls.into_iter().for_each(|(seq, id)| self.taken(from, seq, id)),
             None => tracing::warn!(node = %from, seen, "a node acknowledges what was never sent to it"),
         }
-        if self.streams.table.get(&from).is_some_and(|row| !row.outbox.is_empty()) {
+        let Some(row) = self.streams.table.get(&from) else { return };
+        let (wake, waits) = (row.stream.wake_at(&self.config.limits), !row.outbox.is_empty());
+        // What was held back because of a bounce may be acknowledged now.
+        self.streams.set_wake(from, wake);
+        if waits {
             self.flush(from);
         }
     }
@@ -299,7 +303,8 @@ impl Mesh {
     }
 
     fn say_leave(&mut self, to: NodeUid) {
-        let seen = self.streams.table.get_mut(&to).map_or(0, |row| row.stream.told_peer());
+        // Not what may be acknowledged: behind a frame that is being given back others have been processed.
+        let seen = self.streams.table.get(&to).map_or(0, |row| row.stream.seen());
         if let Way::Link(link) | Way::Full(link) = self.way_to(to) {
             self.send_on(link, to, Message::Leave { seen });
         }

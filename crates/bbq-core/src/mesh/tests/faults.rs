@@ -1,10 +1,11 @@
 //! Dying nodes, cut links, moving slots.
 
-use bbq_wire::mesh::{Mesh as Message, MeshFrame};
-use bbq_wire::{Code, EntityId};
+use bbq_wire::mesh::{Call, Mesh as Message, MeshFrame, Target};
+use bbq_wire::{Code, EntityId, Time};
+use bytes::Bytes;
 
 use super::net::{GAME, KIND, Net, PROXY, millis, uid};
-use crate::mesh::{Input, LinkId, Roles};
+use crate::mesh::{Config, Input, LinkId, Mesh, Output, Roles};
 
 const BOTH: Roles = Roles(GAME.0 | PROXY.0);
 
@@ -185,4 +186,38 @@ fn no_numbers_that_a_peer_invents_do_harm() {
         }
     }
     net.run(millis(1000));
+}
+
+#[test]
+fn a_leaving_node_says_what_it_took_behind_a_frame_that_it_gave_back() {
+    let mut mesh = Mesh::new(Config { me: uid(0), ..Config::default() });
+    let now = Time::from_millis(1);
+    mesh.handle(now, Input::LinkUp { link: LinkId(1), peer: uid(1), roles: GAME });
+    for (seq, target) in [(1, Target::Entity(entity(1))), (2, Target::Service { kind: 5 })] {
+        let call = Call {
+            corr: seq,
+            target,
+            method: 1,
+            deadline_ms: 5000,
+            oneway: false,
+            epoch: 0,
+            chain: Vec::new(),
+            caller: None,
+            session: None,
+            trace: None,
+            body: Bytes::new(),
+        };
+        let frame = MeshFrame { seq, ..MeshFrame::new(uid(1), uid(0), Message::Call(call)) };
+        mesh.handle(now, Input::Frame { link: LinkId(1), frame: frame.into() });
+    }
+    mesh.handle(now, Input::Leave);
+    let mut said = Vec::new();
+    while let Some(output) = mesh.poll() {
+        if let Output::Send { frame, .. } = output {
+            said.push(MeshFrame::decode(&frame).unwrap());
+        }
+    }
+    let [bounced, leave] = &said[..] else { panic!("{said:?}") };
+    assert!(matches!(bounced.message, Message::Bounced { corr: 1, .. }) && bounced.ack == 0, "{bounced:?}");
+    assert_eq!(leave.message, Message::Leave { seen: 2 }, "the second was processed");
 }
