@@ -202,10 +202,7 @@ impl Keys for Consul {
                 // There is no history; the end of the stream is a gap.
                 return Ok(stream);
             }
-            let Listing { entries, revision } = self.list(&prefix).await?;
-            let state = entries.iter().map(|(key, value)| (key.clone(), value.revision)).collect();
-            let first = WatchEvent::Snapshot { entries, revision };
-            events.try_send(first).expect("a new channel has room");
+            let (state, revision) = self.list(&prefix).await?.begin(&events);
             tokio::spawn(self.clone().follow(prefix, state, revision, events));
             Ok(stream)
         })

@@ -173,9 +173,7 @@ impl Keys for Etcd {
                     revision
                 }
                 None => {
-                    let Listing { entries, revision } = self.list(&prefix).await?;
-                    let first = WatchEvent::Snapshot { entries, revision };
-                    events.try_send(first).expect("a new channel has room");
+                    let (_, revision) = self.list(&prefix).await?.begin(&events);
                     revision
                 }
             };

@@ -1,10 +1,12 @@
 //! What an engine that only knows keys and leases must do, so that [`SharedControl`](super::shared::SharedControl) can
 //! make a control plane of it.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use bbq_core::control::{ControlError, Guard, TxnOutcome, Versioned};
+use bbq_core::control::{ControlError, Guard, TxnOutcome, Versioned, WatchEvent};
 use bytes::Bytes;
+use tokio::sync::mpsc;
 
 use super::WatchStream;
 use crate::rpc::BoxFuture;
@@ -46,6 +48,19 @@ pub(super) struct Listing {
     pub(super) entries: Vec<(String, Versioned)>,
     /// Everything up to here is in it.
     pub(super) revision: u64,
+}
+
+impl Listing {
+    /// Begins a new watch with what there is. Gives the revision of each key, and that of the whole.
+    ///
+    /// # Panics
+    /// When the channel has been used before and is full.
+    pub(super) fn begin(self, events: &mpsc::Sender<WatchEvent>) -> (BTreeMap<String, u64>, u64) {
+        let Self { entries, revision } = self;
+        let state = entries.iter().map(|(key, value)| (key.clone(), value.revision)).collect();
+        events.try_send(WatchEvent::Snapshot { entries, revision }).expect("a new channel has room");
+        (state, revision)
+    }
 }
 
 /// Keys with revisions, and leases.

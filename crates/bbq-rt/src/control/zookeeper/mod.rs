@@ -273,10 +273,7 @@ impl Keys for ZooKeeper {
                 return Ok(stream);
             }
             let paths = self.main.changes().await?;
-            let Listing { entries, revision } = self.listing(&prefix).await?;
-            let state = entries.iter().map(|(key, value)| (key.clone(), value.revision)).collect();
-            let first = WatchEvent::Snapshot { entries, revision };
-            events.try_send(first).expect("a new channel has room");
+            let (state, _) = self.listing(&prefix).await?.begin(&events);
             tokio::spawn(self.clone().follow(prefix, paths, state, events));
             Ok(stream)
         })
